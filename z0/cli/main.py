@@ -1,0 +1,27 @@
+"""The `z0` command: puts the groups together and turns faults into one clear message and exit code 1."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from z0.cli import stack
+from z0.errors import Z0Error
+
+app = typer.Typer(
+    name="z0",
+    help="An economic ledger on Kafka: budgets decided in milliseconds, every decision a fact.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+stack.register(app)
+
+
+def main() -> None:
+    """Run the command line; a `Z0Error` is printed as its message, never as a traceback."""
+    try:
+        app()
+    except Z0Error as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False)
+        sys.exit(1)

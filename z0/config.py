@@ -1,0 +1,151 @@
+"""
+The settings: one frozen tree, read once from the environment, all problems reported at once.
+
+Owns: the name, default, meaning and check of every setting. `docs/reference/settings.md` is generated from it.
+Does not own: what the settings are used for. Nothing here opens a connection.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from z0.errors import SettingsError
+
+PREFIX = "Z0_"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+Port = int
+
+
+def _port(default: int, what: str) -> Any:
+    return Field(default, ge=1, le=65535, description=what)
+
+
+class Config(BaseModel):
+    """Every setting. The environment variable of a field is its name in capitals behind `Z0_`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = Field(Path(".z0"), description="Folder of the local stack's data, logs and run files, and of the worker's tables.")
+
+    kafka: str | None = Field(None, description="Bootstrap servers of a given Kafka (`host:port,host:port`); unset: the local one.")
+    postgres: str | None = Field(None, description="URL of a given Postgres (`postgresql://user:password@host:port/database`); unset: the local one.")
+    clickhouse: str | None = Field(None, description="URL of a given ClickHouse (`http://user:password@host:port/database`); unset: the local one.")
+    s3: str | None = Field(None, description="URL of a given S3 (`https://key:secret@host:port/bucket?region=auto`); unset: the local one.")
+
+    kafka_port: Port = _port(19092, "Port of the local Kafka.")
+    kafka_controller_port: Port = _port(19093, "Port of the local Kafka's controller.")
+    postgres_port: Port = _port(15432, "Port of the local Postgres.")
+    clickhouse_port: Port = _port(18123, "Port of the local ClickHouse server (chdb).")
+    s3_port: Port = _port(18333, "Port of the local S3 server.")
+    api_host: str = Field("127.0.0.1", description="Address that the HTTP API binds to.")
+    api_port: Port = _port(18080, "Port of the HTTP API.")
+    door_host: str = Field("127.0.0.1", description="Address that the worker's direct door binds to and announces.")
+    door_port: Port = _port(18081, "Port of the worker's direct door.")
+    door_secret: SecretStr | None = Field(None, description="Shared secret of the direct door; needed where `Z0_DOOR_HOST` is not loopback.")
+
+    partitions: int = Field(8, ge=1, le=1024, description="Partitions of `z0.commands` and `z0.facts`; fixed when `z0 migrate` first runs.")
+    replication: int = Field(1, ge=1, le=7, description="Replicas of every topic; 3 in production.")
+    min_insync_replicas: int = Field(1, ge=1, le=7, description="Replicas that must have a fact before it counts; 2 in production.")
+    table_store: Literal["rocksdb", "memory"] = Field("rocksdb", description="Where a worker keeps its tables between snapshots.")
+    worker_id: str = Field("worker-1", pattern=r"^[a-z0-9-]{1,40}$", description="Name of this worker; part of its data folder and of its claims.")
+    snapshot_interval_ms: PositiveInt = Field(5_000, description="How often dirty entities are written to the tables, in milliseconds.")
+    queue_commands_max: PositiveInt = Field(20_000, description="Commands that may wait for one partition; above it the direct door answers `overloaded`.")
+    live_entities_max: PositiveInt = Field(50_000, description="Entities held in memory per partition; the rest is read from the tables.")
+    command_timeout_ms: PositiveInt = Field(5_000, description="How long the API waits for a decision before it answers 504, in milliseconds.")
+    body_bytes_max: PositiveInt = Field(2_000_000, description="Largest HTTP body, in bytes.")
+    sink_batch_rows_max: PositiveInt = Field(20_000, description="Facts that a sink writes at once.")
+    sink_batch_age_ms: PositiveInt = Field(1_000, description="How long a sink waits for a batch to fill, in milliseconds.")
+    archive_range_facts: PositiveInt = Field(10_000, description="Offsets in one archive object of one partition.")
+
+    @model_validator(mode="after")
+    def _cross_checks(self) -> "Config":
+        problems = [*self._port_clashes(), *self._unsafe()]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _port_clashes(self) -> Iterator[str]:
+        taken: dict[int, str] = {}
+        for name, value in self:
+            if not name.endswith("_port"):
+                continue
+            if value in taken:
+                yield f"{variable(name)}: port {value} is also {variable(taken[value])}"
+            taken[value] = name
+
+    def _unsafe(self) -> Iterator[str]:
+        if self.door_host not in LOOPBACK and self.door_secret is None:
+            yield f"Z0_DOOR_SECRET: needed because Z0_DOOR_HOST={self.door_host} is not loopback"
+        if self.min_insync_replicas > self.replication:
+            yield f"Z0_MIN_INSYNC_REPLICAS: {self.min_insync_replicas} is more than Z0_REPLICATION={self.replication}"
+
+    # Addresses: given ones win over the local stack's.
+    @property
+    def kafka_servers(self) -> str:
+        return self.kafka or f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def postgres_url(self) -> str:
+        return self.postgres or f"postgresql://z0:z0@127.0.0.1:{self.postgres_port}/z0"
+
+    @property
+    def clickhouse_url(self) -> str:
+        return self.clickhouse or f"http://default:@127.0.0.1:{self.clickhouse_port}/z0"
+
+    @property
+    def s3_url(self) -> str:
+        return self.s3 or f"http://z0local:z0localsecret@127.0.0.1:{self.s3_port}/z0-archive"
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{self.api_host}:{self.api_port}"
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field: `kafka_port` is `Z0_KAFKA_PORT`."""
+    return PREFIX + field.upper()
+
+
+def fields() -> Mapping[str, FieldInfo]:
+    """Every field of `Config`, for the reference page and for the compose file's test."""
+    return Config.model_fields
+
+
+def from_env(environ: Mapping[str, str] | None = None) -> Config:
+    """
+    Read the settings from a mapping, by default the process environment.
+
+    Raises:
+        SettingsError: with every problem, each beginning with the variable's name.
+    """
+    environ = os.environ if environ is None else environ
+    given = {k.removeprefix(PREFIX).lower(): v for k, v in environ.items() if k.startswith(PREFIX)}
+    unknown = [name for name in given if name not in fields()]
+    problems = [_unknown(name) for name in unknown]
+    try:
+        config = Config.model_validate({k: v for k, v in given.items() if k in fields()})
+    except ValidationError as error:
+        raise SettingsError(problems + list(_problems(error))) from None
+    if problems:
+        raise SettingsError(problems)
+    return config
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, fields(), n=1)
+    hint = f"; did you mean {variable(near[0])}?" if near else ""
+    return f"{variable(name)}: there is no such setting{hint}"
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        text = problem["msg"].removeprefix("Value error, ")
+        if problem["loc"]:
+            yield f"{variable(str(problem['loc'][0]))}: {text} (given: {problem['input']!r})"
+        else:
+            yield from text.splitlines()

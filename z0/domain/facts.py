@@ -1,0 +1,128 @@
+"""
+Facts: what happened, for ever. Owns: the fields of a fact, their order on the wire, and which types only a command may write.
+
+The wire form is JSON, pinned by golden files; fields are only ever added. A stored fact ends with its own hash:
+
+    {"id": ..., ..., "prev_hash": "<64 hex>","hash":"<64 hex>"}
+
+where `hash` is SHA-256 over the stored bytes without the last member, that is over `value[:-75] + b"}"`,
+and `prev_hash` is the hash of the ledger's fact before (64 zeros for the first).
+"""
+
+from typing import Final
+
+from msgspec import Raw, Struct
+
+RULES_VERSION: Final = 1
+ZERO_HASH: Final = "0" * 64
+# "Not given": msgspec leaves a field out where it holds this very object (Raw cannot be in a union with None).
+NO_DATA: Final = Raw(b"")
+
+
+class Cause(Struct, frozen=True):
+    """Where the command of a fact stood, if it came by Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Links(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Context that a command may give and its fact carries, as it was given."""
+
+    source_id: str | None = None  # causing fact: charge -> outcome, cost -> invocation
+    asset_id: str | None = None
+    campaign_id: str | None = None
+    contact_id: str | None = None
+    deal_id: str | None = None
+    tool_id: str | None = None
+    user_id: str | None = None
+    parent_invocation_id: str | None = None
+    from_entity: str | None = None
+    to_entity: str | None = None
+    config_id: str | None = None
+    config_version: int | None = None
+    trace_id: str | None = None
+    correlation_id: str | None = None
+    external_source: str | None = None
+    external_id: str | None = None
+    workflow_id: str | None = None
+
+
+class Fact(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One fact as it is encoded, before its hash is appended. Amounts are decimal strings, times Unix milliseconds."""
+
+    id: str  # ledger id + "." + seq
+    ledger_id: str
+    seq: int  # gapless from 1
+    type: str
+    subtype: str | None = None
+    timestamp: int  # event time, the caller's where given
+    recorded_at: int  # the batch's time; never goes back within a ledger
+    tenant_id: str
+    entity_id: str
+    outcome: str | None = None  # null on facts that no command asked for, such as expiries
+    command_id: str | None = None
+    digest: str | None = None  # of the command's body, 32 hex digits
+    rules: int = 0  # version of the rules that decided; 0 never occurs on the wire
+    amount: str | None = None
+    currency: str | None = None
+    held: str | None = None  # what the reservation that this fact closes had held
+    available: str | None = None  # of `currency`, after this fact
+    reservation_id: str | None = None
+    expires_at: int | None = None
+    source_id: str | None = None
+    asset_id: str | None = None
+    campaign_id: str | None = None
+    contact_id: str | None = None
+    deal_id: str | None = None
+    tool_id: str | None = None
+    user_id: str | None = None
+    parent_invocation_id: str | None = None
+    from_entity: str | None = None
+    to_entity: str | None = None
+    config_id: str | None = None
+    config_version: int | None = None
+    trace_id: str | None = None
+    correlation_id: str | None = None
+    external_source: str | None = None
+    external_id: str | None = None
+    workflow_id: str | None = None
+    data: Raw = NO_DATA  # payload, the very bytes that the caller sent
+    sealed: Raw = NO_DATA  # personal fields, encrypted under the entity's key
+    reply_to: str | None = None
+    cause: Cause | None = None
+    epoch: int  # offset of the claim under which it was written
+    offset: int  # the offset that the writer expected; only where they agree the fact is valid
+    prev_hash: str
+
+
+class StoredFact(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """A fact as it is read back: with its hash."""
+
+    hash: str
+
+
+class FactType:
+    """The literal names of fact types (`type`, or `type/subtype`)."""
+
+    DEPOSIT: Final = "deposit"
+    CREDIT_ISSUED: Final = "credit_issued"
+    CHARGE: Final = "charge"
+    BUDGET: Final = "budget"
+    LIFECYCLE: Final = "lifecycle"
+    DECISION: Final = "decision"
+
+    DEDUCTED: Final = "deducted"
+    RESERVED: Final = "reserved"
+    CONFIRMED: Final = "confirmed"
+    RELEASED: Final = "released"
+    EXPIRED: Final = "expired"
+    CREATED: Final = "created"
+    UPDATED: Final = "updated"
+    REFUSED: Final = "refused"
+
+
+# Written by their own commands only: an appended fact of these types could say what no decision said.
+RESERVED_TYPES: Final = frozenset({FactType.BUDGET, FactType.DECISION, FactType.DEPOSIT, FactType.CREDIT_ISSUED})
+RESERVED_LIFECYCLE: Final = frozenset({FactType.CREATED, FactType.UPDATED})

@@ -1,0 +1,58 @@
+"""How a ledger's state is shown: the answer to a read. Owns: its shape. Amounts are decimal strings."""
+
+from itertools import islice
+from typing import Final
+
+from msgspec import Struct
+
+from z0.domain.answer import BudgetView, ReservationView
+from z0.domain.entity import Entity
+from z0.domain.money import format_amount
+from z0.domain.state import Budget, Hold, LedgerState
+
+RESERVATIONS_SHOWN_MAX: Final = 1_000  # an answer stays under a frame's size also for the hottest ledger
+
+
+class StateView(Struct, frozen=True):
+    """The state of one entity: metadata, head of its chain, budgets by currency, open reservations (at most 1,000)."""
+
+    entity: Entity
+    seq: int
+    head_hash: str
+    recorded_at: int
+    budgets: dict[str, BudgetView]
+    reservations: dict[str, ReservationView]
+    reservations_open: int
+
+
+def budget_view(budget: Budget) -> BudgetView:
+    """One currency for a reader."""
+    return BudgetView(
+        deposited=format_amount(budget.deposited),
+        credits=format_amount(budget.credits),
+        spent=format_amount(budget.spent),
+        transferred_in=format_amount(budget.transferred_in),
+        transferred_out=format_amount(budget.transferred_out),
+        reserved=format_amount(budget.reserved),
+        remaining=format_amount(budget.remaining),
+        available=format_amount(budget.available),
+    )
+
+
+def _reservation_view(hold: Hold) -> ReservationView:
+    return ReservationView(hold.currency, format_amount(hold.amount), hold.expires_at, hold.created_at, hold.workflow_id)
+
+
+def state_view(state: LedgerState) -> StateView:
+    """The state for a reader; the entity exists."""
+    assert state.entity is not None, "a view of nothing"
+    shown = islice(state.holds.items(), RESERVATIONS_SHOWN_MAX)
+    return StateView(
+        entity=state.entity,
+        seq=state.seq,
+        head_hash=state.head_hash,
+        recorded_at=state.recorded_at,
+        budgets={currency: budget_view(budget) for currency, budget in state.budgets.items()},
+        reservations={name: _reservation_view(hold) for name, hold in shown},
+        reservations_open=len(state.holds),
+    )

@@ -1,0 +1,52 @@
+"""
+The exception tree. Owns: what a *fault* is called. Does not own: refusals, which are data (`z0.domain.outcome`).
+
+    Z0Error
+    |-- SettingsError          wrong or unknown settings, all of them at once
+    |-- StackError             a local server could not be started, or is not what it should be
+    |-- TopicMismatch          a topic exists with other settings than the design needs
+    |-- LogBroken              a stored position and the log do not fit together
+    |-- EpochDead              this epoch may not write again; a new claim is needed
+    |-- FormatError            bytes that are not what they should be
+    `-- SinkStopped            a sink met something it must not step over
+"""
+
+
+class Z0Error(Exception):
+    """Something went wrong in z0."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class SettingsError(Z0Error):
+    """The settings are wrong."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(f"{len(problems)} setting(s) to correct:\n{lines}")
+
+
+class StackError(Z0Error):
+    """The local stack could not be started or stopped."""
+
+
+class TopicMismatch(Z0Error):
+    """A topic exists with other settings than the ledger needs."""
+
+
+class LogBroken(Z0Error):
+    """A stored position does not fit the log: the topic was truncated or created anew."""
+
+
+class EpochDead(Z0Error):
+    """This epoch may not write again; a new claim is needed."""
+
+
+class FormatError(Z0Error):
+    """Bytes that do not have the documented form."""
+
+
+class SinkStopped(Z0Error):
+    """A sink met something that it must not step over."""

@@ -1,0 +1,317 @@
+"""
+The partition engine: the one writer of a partition. Owns: the order of effects of every round. Does not own: what a
+command comes to (`z0.domain.decide`), how an epoch begins (`z0.log.recovery`).
+
+Order of effects of a round, and what a crash after each step does:
+ 1. Take what waits, decide it in memory.               lost with the process; Kafka's commands are read again, callers retry
+ 2. Send forwards and dead letters, wait for the acks.  they are sent again: a forward keeps its command id, a dead letter its key
+ 3. Wait for the round before, append the facts.        not acked: void or valid, the next claim's replay tells which
+ 4. On the ack compare offsets; else the epoch dies.    the facts are durable; the replay folds them, retries find them in the index
+ 5. Write the index (entries and position together).    the replay starts at the index's position and writes them again
+ 6. Answer the direct callers, mark entities dirty.     a caller that heard nothing retries and gets the first outcome
+ 7. Acknowledge the Kafka batches.                      read again, skipped by the applied offset
+ 8. At intervals: snapshots, and when all are acked     a floor that is too low only makes the next replay longer
+    the floor.
+One append is in flight at a time; where much waits, the next round is decided meanwhile and its answers wait for both.
+"""
+
+import asyncio
+import logging
+import random
+from asyncio import Future
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, NamedTuple
+
+from z0.clock import Clock
+from z0.codec import Floor
+from z0.domain.answer import Answer
+from z0.domain.outcome import Outcome
+from z0.errors import EpochDead, LogBroken
+from z0.log.deciding import Decider, Round
+from z0.log.inbox import CommandBatch, Direct, DirectGroup, Inbox
+from z0.log.index import CommandIndex
+from z0.log.ports import Appended, Lease, Log, Outbox, Snapshots
+from z0.log.recovery import Epoch, begin
+from z0.log.snapshotting import Snapshotter
+from z0.log.validity import Position
+from z0.log.working_set import WorkingSet
+
+logger = logging.getLogger(__name__)
+
+ACK_TIMEOUT_S: Final = 15.0  # half of the broker's default replica time-out: later the answer is worth less than a new claim
+OVERLAP_MIN: Final = 256  # fewer waiting commands than this are better decided together, after the ack under way
+RECLAIM_PAUSE_S: Final = 0.5  # with jitter, or two claimants would void each other in turns
+
+
+class Limits(NamedTuple):
+    """Bounds of one partition."""
+
+    queue_commands_max: int = 20_000
+    live_entities_max: int = 50_000
+    snapshot_interval_ms: int = 5_000
+
+
+class Ports(NamedTuple):
+    """Everything outside that an engine uses."""
+
+    log: Log
+    snapshots: Snapshots
+    outbox: Outbox
+    lease: Lease
+    clock: Clock
+    open_index: Callable[[int], CommandIndex]
+    partition_of: Callable[[str], int]
+
+
+class Host(NamedTuple):
+    """Who runs the engine and wants to hear of it."""
+
+    owner: str
+    address: str
+    announce: Callable[[int, int], Coroutine[Any, Any, None]]  # (partition, epoch): it may be asked now
+    rewind: Callable[[int, int], Coroutine[Any, Any, None]]  # (partition, offset): deliver Kafka's commands again from here
+
+
+class _InFlight(NamedTuple):
+    round: Round
+    ack: "Future[Appended] | None"  # None: nothing was appended
+
+
+class PartitionEngine:
+    """Serves one partition until it is stopped; survives the death of its epochs by claiming again."""
+
+    def __init__(self, partition: int, ports: Ports, host: Host, limits: Limits) -> None:
+        self.partition = partition
+        self._ports = ports
+        self._host = host
+        self._limits = limits
+        self._index = ports.open_index(partition)
+        self._inbox = Inbox(queue_commands_max=limits.queue_commands_max)
+        self._work = asyncio.Event()
+        self._stopping = False
+        self._in_flight: _InFlight | None = None
+        self._epoch: Epoch | None = None
+        self._decider: Decider | None = None
+        self._snapshotter: Snapshotter | None = None
+        self.facts_appended = 0
+
+    # Doors ---------------------------------------------------------------------------------------
+
+    def offer_direct(self, group: DirectGroup) -> None:
+        """Take a group from the direct door; it is always answered, at the latest with a transient outcome."""
+        if self._decider is None or self._stopping:
+            _answer_all(group, Outcome.NOT_OWNER if self._stopping else Outcome.WARMING_UP)
+        elif not self._inbox.offer_direct(group):
+            _answer_all(group, Outcome.OVERLOADED)
+        else:
+            self._work.set()
+
+    def offer_kafka(self, batch: CommandBatch) -> bool:
+        """Take a batch from the Kafka door; False: it does not follow the batch before and must be read again."""
+        taken = self._inbox.offer_kafka(batch)
+        self._work.set()
+        return taken
+
+    @property
+    def kafka_waiting(self) -> int:
+        """Commands read from Kafka and not yet decided; the host pauses the partition above its bound."""
+        return self._inbox.kafka_waiting
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether an epoch is open."""
+        return self._decider is not None
+
+    # Life ----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """
+        Claim, recover and serve until `stop`.
+
+        Raises:
+            LogBroken: stored positions and the log do not fit; a person must look.
+        """
+        try:
+            while not self._stopping:
+                try:
+                    await self._begin()
+                    await self._serve()
+                except EpochDead as death:
+                    logger.warning("partition %d: epoch dead: %s", self.partition, death)
+                    await self._after_death()
+        finally:
+            self._drop(Outcome.NOT_OWNER)
+            self._index.close()
+
+    def stop(self) -> None:
+        """Finish what is in flight, write the snapshots, and return from `run`."""
+        self._stopping = True
+        self._work.set()
+
+    async def _begin(self) -> None:
+        ports = self._ports
+        working = WorkingSet(self.partition, ports.snapshots, live_entities_max=self._limits.live_entities_max)
+        epoch = await begin(
+            self.partition,
+            owner=self._host.owner,
+            address=self._host.address,
+            log=ports.log,
+            snapshots=ports.snapshots,
+            index=self._index,
+            working=working,
+            clock=ports.clock,
+        )
+        self._epoch = epoch
+        self._decider = Decider(
+            self.partition,
+            epoch=epoch.number,
+            working=working,
+            index=self._index,
+            partition_of=ports.partition_of,
+            applied=epoch.applied,
+            batch_time_ms=epoch.batch_time_ms,
+        )
+        self._working = working
+        self._next_offset = self._acked_offset = epoch.number + 1
+        self._snapshotter = Snapshotter(
+            self.partition, epoch.number, snapshots=ports.snapshots, working=working, interval_ms=self._limits.snapshot_interval_ms
+        )
+        self._snapshotter.wake = self._work.set
+        await self._host.announce(self.partition, epoch.number)
+        logger.info("partition %d: epoch %d, %d live entities", self.partition, epoch.number, len(working))
+
+    async def _after_death(self) -> None:
+        self._drop(Outcome.NOT_OWNER)
+        await asyncio.sleep(RECLAIM_PAUSE_S * (1 + random.random()))
+        while not self._ports.lease.holds() and not self._stopping:  # noqa: ASYNC110 - the lease has no event
+            await asyncio.sleep(0.1)
+        await self._host.rewind(self.partition, -1)
+
+    def _drop(self, outcome: Outcome) -> None:
+        """Forget live state, and everything queued or in flight; the callers are told to ask the next owner."""
+        waiting: list[Direct] = self._inbox.drop()
+        if self._in_flight is not None:
+            waiting = [item for item, _ in self._in_flight.round.answers] + waiting
+        self._in_flight = None
+        self._epoch = self._decider = self._snapshotter = None
+        for item in waiting:
+            item.group.answer(item.index, Answer("", "", outcome, partition=self.partition))
+
+    # Serving -------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        while not self._stopping:
+            if self._in_flight is not None and len(self._inbox) < OVERLAP_MIN:
+                await self._settle()
+            elif len(self._inbox):
+                await self._round()
+            else:
+                await self._idle()
+            if self._snapshot_due():
+                await self._settle()
+                self._snapshot()
+        await self._settle()
+        await self._last_snapshot()
+
+    async def _idle(self) -> None:
+        self._work.clear()
+        assert self._snapshotter is not None, "serving"
+        timeout_s = self._snapshotter.due_in_ms(self._ports.clock.alive_ms()) / 1000
+        try:
+            await asyncio.wait_for(self._work.wait(), timeout_s)
+        except TimeoutError:
+            return
+
+    async def _round(self) -> None:
+        """Steps 1 to 3."""
+        assert self._decider is not None, "serving"
+        round_ = self._decider.decide_round(self._inbox, self._next_offset, self._ports.clock.wall_ms())
+        if round_.outbox:
+            await self._send_out(round_)
+        await self._settle()
+        self._next_offset = round_.next_offset
+        self._in_flight = _InFlight(round_, self._append(round_))
+        if not round_.records:
+            await self._settle()
+        elif len(self._inbox) < OVERLAP_MIN:
+            await asyncio.sleep(0)  # the producer's own task takes the batch now, not after the next thing we do
+
+    async def _send_out(self, round_: Round) -> None:
+        try:
+            await asyncio.wait_for(self._ports.outbox.send(round_.outbox), ACK_TIMEOUT_S)
+        except Exception as error:
+            self._fail(round_)
+            raise EpochDead(f"a forward or dead letter was not acked: {error!r}") from error
+
+    def _fail(self, round_: Round) -> None:
+        """A round that was decided and never became the one in flight: its callers must hear of it too."""
+        for item, _ in round_.answers:
+            item.group.answer(item.index, Answer("", "", Outcome.NOT_OWNER, partition=self.partition))
+
+    def _append(self, round_: Round) -> "Future[Appended] | None":
+        assert self._epoch is not None, "serving"
+        return self._epoch.writer.append(round_.records) if round_.records else None
+
+    async def _settle(self) -> None:
+        """Steps 4 to 7 of the round in flight."""
+        flight = self._in_flight
+        if flight is None:
+            return
+        if flight.ack is not None:
+            await self._acked(flight.round, flight.ack)
+        elif flight.round.answers and not self._ports.lease.holds():
+            raise EpochDead("the group did not confirm this worker in time; a read would prove nothing")
+        self._in_flight = None
+        self._finish(flight.round)
+
+    async def _acked(self, round_: Round, ack: "Future[Appended]") -> None:
+        try:
+            landed = await asyncio.wait_for(ack, ACK_TIMEOUT_S)
+        except Exception as error:
+            raise EpochDead(f"no ack for offsets {round_.base_offset} to {round_.next_offset - 1}: {error!r}") from error
+        if landed.base_offset != round_.base_offset:
+            raise EpochDead(f"expected offset {round_.base_offset}, the batch landed at {landed.base_offset}")
+
+    def _finish(self, round_: Round) -> None:
+        assert self._decider is not None, "serving"
+        assert self._epoch is not None, "serving"
+        if round_.records:
+            self._acked_offset = round_.next_offset
+            self._index.put(round_.entries, Position(self._acked_offset, self._epoch.number))
+            self._decider.settled(round_)
+            self._working.dirty.update(round_.touched)
+            self.facts_appended += len(round_.records)
+        for item, answer in round_.answers:
+            item.group.answer(item.index, answer)
+        for batch in round_.acknowledge:
+            batch.acknowledge()
+
+    # Snapshots -----------------------------------------------------------------------------------
+
+    def _snapshot_due(self) -> bool:
+        return self._snapshotter is not None and self._snapshotter.due_in_ms(self._ports.clock.alive_ms()) <= 0
+
+    def _snapshot(self) -> None:
+        """Step 8: nothing is in flight, so live state is exactly what is acked."""
+        assert self._snapshotter is not None, "serving"
+        self._snapshotter.step(self._floor(), self._ports.clock.alive_ms())
+
+    async def _last_snapshot(self) -> None:
+        assert self._snapshotter is not None, "serving"
+        try:
+            await asyncio.wait_for(self._snapshotter.finish(self._floor()), ACK_TIMEOUT_S)
+        except Exception as error:  # the floor stays where it was: the next replay is longer, nothing is lost
+            logger.warning("partition %d: no snapshot at the end: %r", self.partition, error)
+
+    def _floor(self) -> Floor:
+        assert self._decider is not None, "serving"
+        assert self._epoch is not None, "serving"
+        return Floor(self._acked_offset, self._decider.applied, self._decider.batch_time_ms, self._epoch.number)
+
+
+def _answer_all(group: DirectGroup, outcome: Outcome) -> None:
+    for index in range(len(group.commands)):
+        group.answer(index, Answer("", "", outcome))
+
+
+__all__ = ["EpochDead", "Host", "Limits", "LogBroken", "PartitionEngine", "Ports"]

@@ -1,0 +1,145 @@
+"""
+What waits for a partition. Owns: the two doors' queues, their bounds, and the check that Kafka batches follow each other.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from z0.domain.answer import Answer
+
+NOTHING_READ: Final = -1
+# While the direct door is in use, Kafka's commands go in small helpings, so that a backlog does not hold up those who wait.
+KAFKA_HELPING_SHARED: Final = 128
+
+
+class KafkaCommand(NamedTuple):
+    """One record of `z0.commands`."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class CommandBatch:
+    """
+    Consecutive records of one partition as they were fetched. `follows` is the offset of the record read before.
+
+    `acknowledge` is called once, when every record has been decided and what it left is durable.
+    """
+
+    __slots__ = ("acknowledge", "follows", "records")
+
+    def __init__(self, follows: int, records: Sequence[KafkaCommand], acknowledge: Callable[[], None]) -> None:
+        self.follows = follows
+        self.records = records
+        self.acknowledge = acknowledge
+
+
+class DirectGroup:
+    """Commands that came in together by the direct door; `done` is called once, when all are answered."""
+
+    __slots__ = ("answers", "commands", "done", "missing")
+
+    def __init__(self, commands: Sequence[bytes], done: Callable[["DirectGroup"], None]) -> None:
+        self.commands = commands
+        self.answers: list[Answer | None] = [None] * len(commands)
+        self.missing = len(commands)
+        self.done = done
+
+    def answer(self, index: int, answer: Answer) -> None:
+        """Give one answer; the last one completes the group."""
+        self.answers[index] = answer
+        self.missing -= 1
+        if not self.missing:
+            self.done(self)
+
+
+class Direct(NamedTuple):
+    """One direct command to decide."""
+
+    group: DirectGroup
+    index: int
+
+
+class Kafka(NamedTuple):
+    """One Kafka command to decide; `completes` is its batch where it is the last record of it."""
+
+    command: KafkaCommand
+    completes: CommandBatch | None
+
+
+class Inbox:
+    """The queues of one partition."""
+
+    def __init__(self, *, queue_commands_max: int) -> None:
+        self._max = queue_commands_max
+        self._direct: deque[DirectGroup] = deque()
+        self._direct_index = 0
+        self._direct_waiting = 0
+        self._kafka: deque[CommandBatch] = deque()
+        self._kafka_index = 0
+        self.kafka_waiting = 0
+        self._last_read = NOTHING_READ
+
+    def __len__(self) -> int:
+        return self._direct_waiting + self.kafka_waiting
+
+    def offer_direct(self, group: DirectGroup) -> bool:
+        """Queue a group; False: full, the caller answers `overloaded`."""
+        if self._direct_waiting + len(group.commands) > self._max:
+            return False
+        self._direct.append(group)
+        self._direct_waiting += len(group.commands)
+        return True
+
+    def offer_kafka(self, batch: CommandBatch) -> bool:
+        """Queue a batch; False: it does not follow the one before (a batch between was dropped) and must be read again."""
+        if self._last_read != NOTHING_READ and batch.follows != self._last_read:
+            return False
+        self._kafka.append(batch)
+        self.kafka_waiting += len(batch.records)
+        if batch.records:
+            self._last_read = batch.records[-1].offset
+        return True
+
+    def take(self, limit: int) -> Iterator[Direct | Kafka]:
+        """Commands to decide next, those who wait first; stop iterating when the round is full."""
+        kafka_limit = KAFKA_HELPING_SHARED if self._direct_waiting else limit
+        yield from self._take_direct(limit)
+        yield from self._take_kafka(kafka_limit)
+
+    def _take_direct(self, limit: int) -> Iterator[Direct]:
+        while self._direct and limit > 0:
+            group = self._direct[0]
+            index = self._direct_index
+            self._direct_index += 1
+            self._direct_waiting -= 1
+            limit -= 1
+            if self._direct_index == len(group.commands):
+                self._direct.popleft()
+                self._direct_index = 0
+            yield Direct(group, index)
+
+    def _take_kafka(self, limit: int) -> Iterator[Kafka]:
+        while self._kafka and limit > 0:
+            batch = self._kafka[0]
+            record = batch.records[self._kafka_index]
+            self._kafka_index += 1
+            self.kafka_waiting -= 1
+            limit -= 1
+            last = self._kafka_index == len(batch.records)
+            if last:
+                self._kafka.popleft()
+                self._kafka_index = 0
+            yield Kafka(record, batch if last else None)
+
+    def drop(self) -> list[Direct]:
+        """Forget everything queued; the direct commands that were not taken are returned, to be told."""
+        left = [Direct(group, i) for n, group in enumerate(self._direct) for i in range(0 if n else self._direct_index, len(group.commands))]
+        self._direct.clear()
+        self._kafka.clear()
+        self._direct_index = self._kafka_index = self._direct_waiting = self.kafka_waiting = 0
+        self._last_read = NOTHING_READ
+        return left

@@ -1,0 +1,154 @@
+"""
+The command index: which command ids a ledger has seen, and what they came to. Owns: the entry and its stores.
+
+Written after the ack, with the log position that it reflects; rebuilt from the log, because a fact carries its command's
+id, digest and outcome. Kept for at least 35 days. A lost index costs time, never an effect: the replay starts at its position.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+from msgspec import Struct
+from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+
+from z0.domain.facts import Fact
+from z0.domain.outcome import Outcome
+from z0.log.validity import Position
+
+RETENTION_MS: Final = 35 * 24 * 3600 * 1000
+RECENT_MAX: Final = 50_000  # entries kept in memory per partition; about 25 MB, and the ids that retries ask for
+
+
+class Entry(Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
+    """What a command id came to; enough to give the first answer again."""
+
+    digest: str
+    outcome: Outcome
+    offset: int
+    seq: int
+    recorded_at: int
+    currency: str | None = None
+    available: str | None = None
+    reservation_id: str | None = None
+    expires_at: int | None = None
+
+
+def key_of(tenant_id: str, ledger_id: str, command_id: str) -> str:
+    """The index key: ids are unique within (tenant, ledger)."""
+    return f"{tenant_id}\x00{ledger_id}\x00{command_id}"
+
+
+def entry_of(fact: Fact) -> Entry | None:
+    """The entry that a stored fact stands for, or None where no command asked for it."""
+    if fact.command_id is None or fact.digest is None or fact.outcome is None:
+        return None
+    return Entry(
+        fact.digest,
+        Outcome(fact.outcome),
+        fact.offset,
+        fact.seq,
+        fact.recorded_at,
+        fact.currency if fact.available is not None else None,
+        fact.available,
+        fact.reservation_id,
+        fact.expires_at,
+    )
+
+
+class CommandIndex(Protocol):
+    """The index of one partition."""
+
+    def get(self, key: str) -> Entry | None:
+        """The entry of a key, or None where the id was not seen."""
+        ...
+
+    def put(self, entries: Mapping[str, Entry], position: Position) -> None:
+        """Keep entries and the log position up to which the index is complete, together."""
+        ...
+
+    def position(self) -> Position:
+        """Where a rebuild starts."""
+        ...
+
+    def close(self) -> None:
+        """Give files back."""
+        ...
+
+
+class MemoryIndex:
+    """Twin in memory: forgets with the process, then everything is rebuilt from the log."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._position = Position()
+
+    def get(self, key: str) -> Entry | None:
+        return self._entries.get(key)
+
+    def put(self, entries: Mapping[str, Entry], position: Position) -> None:
+        self._entries.update(entries)
+        self._position = position
+
+    def position(self) -> Position:
+        return self._position
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+_POSITION_KEY: Final = b"\xff position"
+_encode = msgspec.msgpack.Encoder().encode
+_decode_entry = msgspec.msgpack.Decoder(Entry).decode
+_decode_position = msgspec.msgpack.Decoder(Position).decode
+
+
+class RocksIndex:
+    """The index on disk: one RocksDB per partition, entries expire by time (TTL compaction)."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._db: Any = Rdict(str(folder), options=_options(), access_type=AccessType.with_ttl(2 * RETENTION_MS // 1000))
+        self._recent: dict[str, Entry] = {}
+        stored = self._db.get(_POSITION_KEY)
+        self._position = _decode_position(stored) if stored else Position()
+
+    def get(self, key: str) -> Entry | None:
+        recent = self._recent.get(key)
+        if recent is not None:
+            return recent
+        stored = self._db.get(key.encode())
+        return _decode_entry(stored) if stored is not None else None
+
+    def put(self, entries: Mapping[str, Entry], position: Position) -> None:
+        batch = WriteBatch(raw_mode=True)
+        for key, entry in entries.items():
+            batch.put(key.encode(), _encode(entry))
+        batch.put(_POSITION_KEY, _encode(position))
+        self._db.write(batch)
+        self._position = position
+        self._remember(entries)
+
+    def _remember(self, entries: Mapping[str, Entry]) -> None:
+        self._recent.update(entries)
+        for key in list(self._recent)[: max(0, len(self._recent) - RECENT_MAX)]:
+            del self._recent[key]
+
+    def position(self) -> Position:
+        return self._position
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(8 * 1024 * 1024)
+    options.set_max_write_buffer_number(3)
+    table = BlockBasedOptions()
+    table.set_bloom_filter(10, False)  # most look-ups are for ids never seen: 10 bits a key answer them without a read
+    table.set_block_cache(Cache(8 * 1024 * 1024))  # rocksdict's default is 2 GiB per file
+    options.set_block_based_table_factory(table)
+    return options

@@ -1,0 +1,113 @@
+"""
+What the engine and the readers need from the outside, as small protocols. Owns: the contracts. Twins: `z0.log.memory`.
+"""
+
+from asyncio import Future
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from z0.codec import Floor
+from z0.log.snapshot import LedgerSnapshot
+
+
+class Record(NamedTuple):
+    """One record of a partition of the log."""
+
+    offset: int
+    key: bytes
+    value: bytes
+    timestamp_ms: int
+
+
+class Appended(NamedTuple):
+    """Where a batch landed: the offset of its first record and the broker's time."""
+
+    base_offset: int
+    log_time_ms: int
+
+
+class Writer(Protocol):
+    """One producer's way to one partition, for one epoch."""
+
+    def append(self, records: Sequence[tuple[bytes, bytes]]) -> "Future[Appended]":
+        """
+        Send (key, value) pairs as ONE record batch, acks=all. One batch at a time may be under way.
+
+        The future fails, or gives offset -1, where the broker's answer is not known: then the epoch is dead.
+        """
+        ...
+
+
+class Log(Protocol):
+    """The fact log: one partition has many readers, and one writer per epoch."""
+
+    async def writer(self, partition: int) -> Writer:
+        """A writer on a producer that no dead epoch of this partition has used."""
+        ...
+
+    def read(self, partition: int, start: int, end: int) -> AsyncIterator[list[Record]]:
+        """
+        All records from `start` up to, not including, `end`, in order.
+
+        Raises:
+            LogBroken: `start` is below the log's start or beyond its end.
+        """
+        ...
+
+    async def bounds(self, partition: int) -> tuple[int, int]:
+        """The first offset that is there and the next one to be written."""
+        ...
+
+    async def offset_at(self, partition: int, timestamp_ms: int) -> int:
+        """The first offset at or after a time; the log's end where there is none."""
+        ...
+
+
+class Lease(Protocol):
+    """Whether the group still counts this worker as alive."""
+
+    def holds(self) -> bool:
+        """True while a heartbeat of the current generation, counted from its sending, is younger than the session."""
+        ...
+
+
+class Snapshots(Protocol):
+    """Where snapshots of entities are kept; `z0.log.memory` and the Faust tables implement it."""
+
+    def load(self, partition: int, ledger_id: str) -> LedgerSnapshot | None:
+        """The newest snapshot that is not void."""
+        ...
+
+    def floor(self, partition: int) -> Floor:
+        """Where a replay must start; `Floor()` where nothing is stored."""
+        ...
+
+    def claim(self, partition: int, epoch: int) -> Awaitable[None]:
+        """Fence the snapshots of earlier epochs; done when it is acked."""
+        ...
+
+    def save(self, partition: int, epoch: int, snapshots: Mapping[str, LedgerSnapshot]) -> Awaitable[None]:
+        """Write snapshots by ledger id; done when every one is acked, fails if any is not."""
+        ...
+
+    def save_floor(self, partition: int, epoch: int, floor: Floor) -> Awaitable[None]:
+        """Move the floor; done when acked."""
+        ...
+
+
+class Outbox(Protocol):
+    """What a command causes elsewhere: forwards and dead letters."""
+
+    async def send(self, messages: Sequence["Message"]) -> None:
+        """Send and wait until all are acked."""
+        ...
+
+
+class Message(NamedTuple):
+    """A record for another topic; `partition` None: by the key, as the default partitioner of Kafka's own clients does."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    partition: int | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()

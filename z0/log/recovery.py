@@ -1,0 +1,134 @@
+"""
+Claim and recovery: how an epoch begins. Owns: steps 1 and 2 of the single-writer log.
+
+Order of effects, and what a crash after each step does:
+ 1. Read the floor of the snapshots and the position of the index.       nothing happened
+ 2. Append the claim, acks=all; its offset is the epoch.                 an epoch without facts; the next claim voids it
+ 3. Fence the snapshots with the epoch, acked.                           the same; older snapshots are void from here on
+ 4. Replay from the floor (or the index's position) up to the claim.     nothing more was written; starts again at 1
+Only then may the epoch decide.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from z0.clock import Clock
+from z0.codec import Claim, Floor, encode_claim
+from z0.errors import EpochDead, LogBroken
+from z0.log.index import CommandIndex, Entry, entry_of, key_of
+from z0.log.ports import Appended, Log, Record, Snapshots, Writer
+from z0.log.reader import FactReader
+from z0.log.validity import Position, Standing
+from z0.log.working_set import WorkingSet
+from z0.names import CLAIM_KEY, COMMANDS
+
+CLOCK_SKEW_MAX_MS = 5_000
+INDEX_BATCH = 5_000
+
+
+class Epoch(NamedTuple):
+    """An epoch that may decide: its number, writer, and what the replay found."""
+
+    number: int
+    writer: Writer
+    applied: int
+    batch_time_ms: int
+
+
+async def begin(
+    partition: int,
+    *,
+    owner: str,
+    address: str,
+    log: Log,
+    snapshots: Snapshots,
+    index: CommandIndex,
+    working: WorkingSet,
+    clock: Clock,
+) -> Epoch:
+    """
+    Claim a partition and rebuild its state.
+
+    Raises:
+        EpochDead: the claim's ack did not come, or the clock is too far from the broker's; claim again later.
+        LogBroken: floor, index and log do not fit together.
+    """
+    floor = snapshots.floor(partition)
+    start = _start(floor, index.position())
+    await _check_bounds(log, partition, start)
+    claim = Claim(partition=partition, owner=owner, address=address, claimed_at=clock.wall_ms(), floor=floor)
+    writer = await log.writer(partition)
+    epoch = await _claim(writer, claim, clock)
+    await snapshots.claim(partition, epoch)
+    replay = Replay(partition, start, floor, index, working)
+    async for records in log.read(partition, start.next_offset, epoch):
+        replay.fold(records)
+    replay.finish(epoch)
+    return Epoch(epoch, writer, replay.applied, replay.batch_time_ms)
+
+
+def _start(floor: Floor, index: Position) -> Position:
+    """The earlier of the two, with the epoch in force there."""
+    return min(Position(floor.fact_offset, floor.epoch), index, key=lambda position: position.next_offset)
+
+
+async def _check_bounds(log: Log, partition: int, start: Position) -> None:
+    first, end = await log.bounds(partition)
+    if start.next_offset > end:
+        raise LogBroken(f"z0.facts {partition} ends at {end}, but {start.next_offset} was read before: truncated or created anew")
+    if start.next_offset < first:
+        raise LogBroken(f"z0.facts {partition} starts at {first}, but the replay needs {start.next_offset}: facts were deleted")
+
+
+async def _claim(writer: Writer, claim: Claim, clock: Clock) -> int:
+    try:
+        landed: Appended = await writer.append([(CLAIM_KEY, encode_claim(claim))])
+    except Exception as error:
+        raise EpochDead(f"the claim of partition {claim.partition} was not acked: {error!r}") from error
+    if landed.base_offset < 0:
+        raise EpochDead(f"the claim of partition {claim.partition} has no offset")
+    skew = abs(clock.wall_ms() - landed.log_time_ms)
+    if skew > CLOCK_SKEW_MAX_MS:
+        raise EpochDead(f"this machine's clock is {skew} ms away from the broker's; set the clock")
+    return landed.base_offset
+
+
+class Replay:
+    """Folds the log from a start up to a claim into working set and index."""
+
+    def __init__(self, partition: int, start: Position, floor: Floor, index: CommandIndex, working: WorkingSet) -> None:
+        self._reader = FactReader(partition, start)
+        self._index = index
+        self._index_from = index.position().next_offset
+        self._working = working
+        self._entries: dict[str, Entry] = {}
+        self.applied = floor.applied
+        self.batch_time_ms = floor.batch_time
+
+    def fold(self, records: Sequence[Record]) -> None:
+        """Fold what is valid."""
+        for read in self._reader.read(records):
+            if read.standing is not Standing.VALID or read.fact is None:
+                continue
+            fact = read.fact
+            self._working.refold(fact)
+            self.batch_time_ms = max(self.batch_time_ms, fact.recorded_at)
+            if fact.cause is not None and fact.cause.topic == COMMANDS:
+                self.applied = max(self.applied, fact.cause.offset)
+            entry = entry_of(fact) if read.offset >= self._index_from else None
+            if entry is not None and fact.command_id is not None:
+                self._entries[key_of(fact.tenant_id, fact.ledger_id, fact.command_id)] = entry
+        if len(self._entries) >= INDEX_BATCH:
+            self._put(self._reader.position)
+
+    def finish(self, epoch: int) -> None:
+        """The claim itself is the last record below the first fact of the epoch."""
+        if self._reader.position.next_offset != epoch:
+            raise LogBroken(f"the replay ended at {self._reader.position.next_offset}, the claim stands at {epoch}")
+        self._put(Position(epoch + 1, epoch))
+
+    def _put(self, position: Position) -> None:
+        if position.next_offset > self._index.position().next_offset:
+            self._index.put(self._entries, position)
+        self._entries = {}
+

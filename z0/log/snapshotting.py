@@ -1,0 +1,103 @@
+"""
+When and how much to snapshot. Owns: passes over the dirty entities and the floor that follows each.
+
+A pass begins with a floor candidate and the entities dirty at that moment; it is written in steps of bounded work, each
+between two rounds. The candidate becomes the floor only when every snapshot of the pass is acked; a failed one holds it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from z0.codec import Floor
+from z0.log.ports import Snapshots
+from z0.log.working_set import WorkingSet
+
+logger = logging.getLogger(__name__)
+
+STEP_ENTITIES_MAX: Final = 200  # about 5 ms of work: a bounded share of the worker's time
+STEP_PAUSE_MS: Final = 25
+
+
+class Snapshotter:
+    """The passes of one partition under one epoch."""
+
+    def __init__(self, partition: int, epoch: int, *, snapshots: Snapshots, working: WorkingSet, interval_ms: int) -> None:
+        self._partition = partition
+        self._epoch = epoch
+        self._snapshots = snapshots
+        self._working = working
+        self._interval_ms = interval_ms
+        self._next_ms: int | None = None
+        self._candidate: Floor | None = None
+        self._todo: list[str] = []
+        self._written: dict[str, asyncio.Future[None]] = {}
+        self._last = Floor()
+        self._closing: asyncio.Task[None] | None = None
+        self.wake: Callable[[], None] = lambda: None
+
+    def due_in_ms(self, alive_ms: int) -> int:
+        """Milliseconds until `step` should be called; 0 or less: now."""
+        if self._closing is not None and not self._closing.done():
+            return self._interval_ms
+        if self._next_ms is None:
+            self._next_ms = alive_ms + self._interval_ms
+        return self._next_ms - alive_ms
+
+    def step(self, now: Floor, alive_ms: int) -> None:
+        """Write some snapshots; nothing may be in flight. `now` is the floor that live state would allow."""
+        if self._candidate is None and not self._begin(now):
+            self._next_ms = alive_ms + self._interval_ms
+            return
+        self._write(self._todo[:STEP_ENTITIES_MAX], now)
+        del self._todo[:STEP_ENTITIES_MAX]
+        self._next_ms = alive_ms + (STEP_PAUSE_MS if self._todo else self._interval_ms)
+        if not self._todo:
+            self._closing = asyncio.ensure_future(self._close())
+
+    async def finish(self, now: Floor) -> None:
+        """Write everything that is dirty, and the floor; before a partition is given up."""
+        if self._closing is not None:
+            await self._closing
+        self._candidate = None
+        self._todo = []
+        if self._begin(now):
+            self._write(self._todo, now)
+            await self._close()
+
+    def _begin(self, now: Floor) -> bool:
+        if now == self._last:
+            return False
+        self._candidate = now
+        self._todo = list(self._working.dirty)
+        self._written = {}
+        return True
+
+    def _write(self, ledger_ids: list[str], now: Floor) -> None:
+        if not ledger_ids:
+            return
+        as_of = now.fact_offset - 1
+        snapshots = self._working.snapshot(ledger_ids, as_of, self._epoch)
+        for ledger_id in ledger_ids:
+            self._working.dirty.pop(ledger_id, None)
+        future = asyncio.ensure_future(_as_coroutine(self._snapshots.save(self._partition, self._epoch, snapshots)))
+        self._written.update(dict.fromkeys(ledger_ids, future))
+
+    async def _close(self) -> None:
+        candidate, self._candidate = self._candidate, None
+        assert candidate is not None, "a pass is open"
+        written, self._written = self._written, {}
+        try:
+            await asyncio.gather(*set(written.values()))
+            await self._snapshots.save_floor(self._partition, self._epoch, candidate)
+            self._last = candidate
+        except Exception as error:  # the floor stays: the entities are dirty again and the next pass tries them
+            logger.warning("partition %d: a snapshot failed, the floor stays at %s: %r", self._partition, self._last, error)
+            self._working.dirty.update(dict.fromkeys(written))
+        finally:
+            self.wake()
+
+
+async def _as_coroutine(awaitable: Awaitable[None]) -> None:
+    await awaitable

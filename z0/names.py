@@ -1,0 +1,31 @@
+"""
+Every name that is written outside this process, as a literal: topics, tables, agents, consumer groups.
+
+Names are chosen, never derived: Faust would derive them from import paths, so that moving a file would
+rename a topic. A golden test lists them all. Does not own: topic settings (`z0.log.topics`).
+"""
+
+from typing import Final
+
+# Topics. The first two have the same number of partitions, fixed at creation.
+COMMANDS: Final = "z0.commands"
+FACTS: Final = "z0.facts"
+OWNERS: Final = "z0.owners"
+DEAD_LETTERS: Final = "z0.dead-letters"
+LEDGERS_CHANGELOG: Final = "z0.ledgers-changelog"
+BUDGETS_CHANGELOG: Final = "z0.budgets-changelog"
+
+# Faust: the app id is the consumer group of `z0.commands`.
+FAUST_APP: Final = "z0-worker"
+COMMANDS_AGENT: Final = "z0.commands-agent"
+LEDGERS_TABLE: Final = "ledgers"
+BUDGETS_TABLE: Final = "budgets"
+
+# Sinks: a sink's name is its key in every place where a position is stored.
+SINK_POSTGRES: Final = "postgres"
+SINK_CLICKHOUSE: Final = "clickhouse"
+SINK_ARCHIVE: Final = "archive"
+SINK_GROUP_PREFIX: Final = "z0-sink-"
+
+# Key of a claim record on `z0.facts`; a ledger id can never look like this.
+CLAIM_KEY: Final = b"!claim"
