@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from z0.cli import stack
+from z0.cli import run, stack
 from z0.errors import Z0Error
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 stack.register(app)
+run.register(app)
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ class MemoryLedger:
     async def _announce(self, partition: int, epoch: int) -> None:
         self._serving[partition].set()
 
-    async def _rewind(self, partition: int, offset: int) -> None:
+    async def _rewind(self, partition: int) -> None:
         """There is no Kafka door here."""
 
     def partition_of(self, ledger_id: str) -> int:

@@ -69,7 +69,7 @@ class Host(NamedTuple):
     owner: str
     address: str
     announce: Callable[[int, int], Coroutine[Any, Any, None]]  # (partition, epoch): it may be asked now
-    rewind: Callable[[int, int], Coroutine[Any, Any, None]]  # (partition, offset): deliver Kafka's commands again from here
+    rewind: Callable[[int], Coroutine[Any, Any, None]]  # (partition): deliver Kafka's commands again from the committed offset
 
 
 class _InFlight(NamedTuple):
@@ -185,7 +185,7 @@ class PartitionEngine:
         await asyncio.sleep(RECLAIM_PAUSE_S * (1 + random.random()))
         while not self._ports.lease.holds() and not self._stopping:  # noqa: ASYNC110 - the lease has no event
             await asyncio.sleep(0.1)
-        await self._host.rewind(self.partition, -1)
+        await self._host.rewind(self.partition)
 
     def _drop(self, outcome: Outcome) -> None:
         """Forget live state, and everything queued or in flight; the callers are told to ask the next owner."""
@@ -284,6 +284,7 @@ class PartitionEngine:
         for item, answer in round_.answers:
             item.group.answer(item.index, answer)
         for batch in round_.acknowledge:
+            self._inbox.finished(batch)
             batch.acknowledge()
 
     # Snapshots -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from z0.domain.answer import Answer
 
-NOTHING_READ: Final = -1
+NOTHING_READ: Final = -1  # `follows` of a batch at the start of the topic
 # While the direct door is in use, Kafka's commands go in small helpings, so that a backlog does not hold up those who wait.
 KAFKA_HELPING_SHARED: Final = 128
 
@@ -81,7 +81,8 @@ class Inbox:
         self._kafka: deque[CommandBatch] = deque()
         self._kafka_index = 0
         self.kafka_waiting = 0
-        self._last_read = NOTHING_READ
+        self._last_read: int | None = None
+        self._finished: int | None = None
 
     def __len__(self) -> int:
         return self._direct_waiting + self.kafka_waiting
@@ -95,14 +96,23 @@ class Inbox:
         return True
 
     def offer_kafka(self, batch: CommandBatch) -> bool:
-        """Queue a batch; False: it does not follow the one before (a batch between was dropped) and must be read again."""
-        if self._last_read != NOTHING_READ and batch.follows != self._last_read:
+        """
+        Queue a batch; False: records between it and the one before were dropped, and must be read again.
+
+        What comes twice after such a rewind is queued twice; the applied offset keeps it from having effect twice.
+        """
+        if self._last_read is None:
+            self._last_read = self._finished = batch.follows
+        if batch.follows > self._last_read:
             return False
         self._kafka.append(batch)
         self.kafka_waiting += len(batch.records)
-        if batch.records:
-            self._last_read = batch.records[-1].offset
+        self._last_read = max(self._last_read, batch.records[-1].offset)
         return True
+
+    def finished(self, batch: CommandBatch) -> None:
+        """Everything up to the end of this batch is durable."""
+        self._finished = max(self._finished if self._finished is not None else NOTHING_READ, batch.records[-1].offset)
 
     def take(self, limit: int) -> Iterator[Direct | Kafka]:
         """Commands to decide next, those who wait first; stop iterating when the round is full."""
@@ -141,5 +151,5 @@ class Inbox:
         self._direct.clear()
         self._kafka.clear()
         self._direct_index = self._kafka_index = self._direct_waiting = self.kafka_waiting = 0
-        self._last_read = NOTHING_READ
+        self._last_read = self._finished
         return left

@@ -83,6 +83,9 @@ class MemorySnapshots:
     def floor(self, partition: int) -> Floor:
         return self._floors.get(partition, Floor())
 
+    def needs_full_replay(self, partition: int) -> bool:
+        return False
+
     async def claim(self, partition: int, epoch: int) -> None:
         self._epochs[partition] = max(self._epochs[partition], epoch)
 

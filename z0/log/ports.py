@@ -82,6 +82,10 @@ class Snapshots(Protocol):
         """Where a replay must start; `Floor()` where nothing is stored."""
         ...
 
+    def needs_full_replay(self, partition: int) -> bool:
+        """Whether an entity is left with void snapshots only: its facts must be folded from the log's beginning."""
+        ...
+
     def claim(self, partition: int, epoch: int) -> Awaitable[None]:
         """Fence the snapshots of earlier epochs; done when it is acked."""
         ...

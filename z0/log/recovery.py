@@ -54,7 +54,7 @@ async def begin(
         LogBroken: floor, index and log do not fit together.
     """
     floor = snapshots.floor(partition)
-    start = _start(floor, index.position())
+    start = Position() if snapshots.needs_full_replay(partition) else _start(floor, index.position())
     await _check_bounds(log, partition, start)
     claim = Claim(partition=partition, owner=owner, address=address, claimed_at=clock.wall_ms(), floor=floor)
     writer = await log.writer(partition)

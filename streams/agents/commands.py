@@ -1,0 +1,22 @@
+"""The agent of `z0.commands`: hands each fetched batch to its partition's engine and does not wait for it."""
+
+import logging
+from typing import Any
+
+from streams.transport import FetchedCommands
+from z0.names import COMMANDS, COMMANDS_AGENT
+
+logger = logging.getLogger(__name__)
+
+
+def register(app: Any, partitions: int) -> None:
+    """Add the agent to the app. The batch is acked by its engine, after the facts are durable."""
+    topic = app.topic(COMMANDS, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", partitions=partitions)
+
+    @app.agent(topic, name=COMMANDS_AGENT, concurrency=1)  # type: ignore[untyped-decorator]  # faust ships incomplete types
+    async def commands(stream: Any) -> None:
+        async for event in stream.noack().events():
+            fetched: FetchedCommands = event.message.batch
+            if not app.host.offer_kafka(fetched, event.ack):
+                logger.info("partition %d: records before offset %d are read again", fetched.partition, fetched.records[0].offset)
+                await app.consumer.rewind(fetched.partition)

@@ -1,0 +1,110 @@
+"""
+The Faust app of a worker, built and not imported. Owns: the settings of Faust, and what starts and stops with it.
+
+Faust gives the group, rebalancing, table recovery and the agent; batches, engines and the direct door are ours.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any, Final
+
+import faust
+
+from streams.agents import commands
+from streams.door import DoorServer
+from streams.host import EngineHost
+from streams.lease import GroupLease
+from streams.transport import BatchTransport
+from tables.budgets import budgets_table
+from tables.ledgers import ledgers_table
+from tables.snapshots import TableSnapshots
+from z0.clock import SystemClock
+from z0.config import Config
+from z0.names import COMMANDS, FAUST_APP
+
+logger = logging.getLogger(__name__)
+
+SESSION_TIMEOUT_S: Final = 10.0  # a killed worker's partitions are taken over after this
+HEARTBEAT_INTERVAL_S: Final = 2.0
+COMMIT_INTERVAL_S: Final = 1.0  # only where to start reading; exactness comes from the applied offset
+
+
+class LedgerApp(faust.App):  # type: ignore[misc]  # faust ships incomplete types
+    """A worker: Faust's app with a host of engines and a direct door."""
+
+    host: EngineHost
+    door: DoorServer
+
+    def _new_transport(self) -> Any:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+    async def on_first_start(self) -> None:
+        """Before the consumer joins the group."""
+        await self.host.connect()
+        await self.door.start()
+        await super().on_first_start()
+
+    async def on_stop(self) -> None:
+        """Engines first: their last snapshots need the tables."""
+        await self.door.stop()
+        await self.host.close()
+        await super().on_stop()
+
+
+def create_app(config: Config) -> LedgerApp:
+    """The app of one worker; nothing is opened before it starts."""
+    app = LedgerApp(FAUST_APP, **_settings(config))
+    clock = SystemClock()
+    app.host = EngineHost(config, clock, GroupLease(clock, int(SESSION_TIMEOUT_S * 1000)), _home(config) / "index")
+    app.door = DoorServer(config, app.host)
+    ledgers, budgets = ledgers_table(app, config.partitions), budgets_table(app, config.partitions)
+    ledgers.send_batch = budgets.send_batch = app.host.send_batch
+    app.host.snapshots = TableSnapshots(ledgers, budgets)
+    commands.register(app, config.partitions)
+    _connect_life(app)
+    return app
+
+
+def _home(config: Config) -> Path:
+    return config.home.absolute() / "workers" / config.worker_id
+
+
+def _connect_life(app: LedgerApp) -> None:
+    async def rewind(partition: int) -> None:
+        await app.consumer.rewind(partition)
+
+    def crash(error: BaseException) -> None:
+        app.add_future(app.crash(error))
+
+    async def recovered(sender: Any, **_: Any) -> None:
+        app.host.take(tp.partition for tp in app.consumer.assignment() if tp.topic == COMMANDS)
+
+    app.host.rewind = rewind
+    app.host.crash = crash
+    app.on_rebalance_complete.connect(recovered, weak=False)
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    home = _home(config)
+    return {
+        "broker": [f"kafka://{server}" for server in config.kafka_servers.split(",")],
+        "datadir": str(home / "faust"),
+        "tabledir": str(home / "tables"),
+        "store": f"{config.table_store}://",
+        "autodiscover": False,
+        "topic_allow_declare": False,  # `z0 migrate` makes every topic; Faust would make them with other settings
+        "topic_disable_leader": True,
+        "reply_create_topic": False,
+        "web_enabled": False,
+        "table_standby_replicas": 0,
+        "stream_wait_empty": False,
+        "stream_recovery_delay": 0.0,
+        "broker_commit_interval": COMMIT_INTERVAL_S,
+        "broker_commit_every": None,
+        "broker_session_timeout": SESSION_TIMEOUT_S,
+        "broker_heartbeat_interval": HEARTBEAT_INTERVAL_S,
+        "broker_max_poll_records": 4_000,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_group_instance_id": config.worker_id,
+        "worker_redirect_stdouts": False,
+    }

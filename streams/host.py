@@ -1,0 +1,159 @@
+"""
+The host of a worker's partition engines. Owns: which engines run here, their start, their end, and their owners' records.
+
+A partition is taken when its tables have recovered and given up before Faust lets the group go on. An engine that meets a
+broken log stops the worker: a person must look.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+
+from streams.lease import GroupLease
+from streams.transport import FetchedCommands
+from tables.snapshots import TableSnapshots
+from z0.client.owners import Owner, encode_owner
+from z0.client.partitioner import partition_of
+from z0.clock import Clock
+from z0.config import Config
+from z0.domain.answer import Answer
+from z0.domain.outcome import Outcome
+from z0.log.engine import Host, Limits, PartitionEngine, Ports
+from z0.log.inbox import CommandBatch, DirectGroup
+from z0.log.index import CommandIndex, RocksIndex
+from z0.log.kafka import KafkaLog, KafkaOutbox, new_producer, send_batch
+from z0.log.ports import Appended
+from z0.names import OWNERS
+
+logger = logging.getLogger(__name__)
+
+RELEASE_TIMEOUT_S: Final = 10.0  # a rebalance waits no longer for the last snapshots; the log has everything
+
+
+class EngineHost:
+    """The engines of one worker. `connect` first; `crash` is called where the worker must stop."""
+
+    def __init__(self, config: Config, clock: Clock, lease: GroupLease, index_folder: Path) -> None:
+        self._config = config
+        self._clock = clock
+        self.lease = lease
+        self._index_folder = index_folder
+        self._log = KafkaLog(config.kafka_servers)
+        self._producer: AIOKafkaProducer | None = None
+        self._engines: dict[int, PartitionEngine] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._limits = Limits(config.queue_commands_max, config.live_entities_max, config.snapshot_interval_ms)
+        self.snapshots: TableSnapshots | None = None
+        self.crash: Callable[[BaseException], None] = lambda error: None
+        self.rewind: Callable[[int], object] | None = None
+
+    async def connect(self) -> None:
+        """Connect the producers."""
+        await self._log.start()
+        self._producer = new_producer(self._config.kafka_servers)
+        await self._producer.start()
+
+    async def close(self) -> None:
+        """Give everything up and disconnect."""
+        await self.release(set(self._engines))
+        await self._log.stop()
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def send_batch(self, topic: str, partition: int, records: list[tuple[bytes, bytes]]) -> Appended:
+        """One batch of snapshots on its changelog."""
+        assert self._producer is not None, "connected"
+        return await send_batch(self._producer, topic, partition, records)
+
+    # Partitions ----------------------------------------------------------------------------------
+
+    def take(self, partitions: Iterable[int]) -> None:
+        """Run an engine for each partition that has none."""
+        for partition in partitions:
+            if partition not in self._engines:
+                engine = self._engines[partition] = self._new_engine(partition)
+                self._tasks[partition] = asyncio.create_task(self._run(engine), name=f"partition-{partition}")
+
+    async def release(self, partitions: set[int]) -> None:
+        """Stop engines: what is in flight is finished, snapshots are written, both within a bound."""
+        mine = partitions & set(self._engines)
+        for partition in mine:
+            self._engines[partition].stop()
+        tasks = [self._tasks[partition] for partition in mine]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=RELEASE_TIMEOUT_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for partition in mine:
+            del self._engines[partition], self._tasks[partition]
+
+    def _new_engine(self, partition: int) -> PartitionEngine:
+        assert self.snapshots is not None, "the app sets it"
+        assert self._producer is not None, "connected"
+        ports = Ports(
+            log=self._log,
+            snapshots=self.snapshots,
+            outbox=KafkaOutbox(self._producer),
+            lease=self.lease,
+            clock=self._clock,
+            open_index=self._open_index,
+            partition_of=lambda ledger_id: partition_of(ledger_id, self._config.partitions),
+        )
+        host = Host(self._config.worker_id, self.address, self._announce, self._rewind)
+        return PartitionEngine(partition, ports, host, self._limits)
+
+    async def _run(self, engine: PartitionEngine) -> None:
+        try:
+            await engine.run()
+        except Exception as error:
+            logger.exception("partition %d stops this worker", engine.partition)
+            self.crash(error)
+
+    def _open_index(self, partition: int) -> CommandIndex:
+        return RocksIndex(self._index_folder / f"partition-{partition}")
+
+    @property
+    def address(self) -> str:
+        """Where the direct door is."""
+        return f"{self._config.door_host}:{self._config.door_port}"
+
+    async def _announce(self, partition: int, epoch: int) -> None:
+        assert self._producer is not None, "connected"
+        owner = Owner(partition, epoch, self.address, self._config.worker_id)
+        await self._producer.send_and_wait(OWNERS, key=b"%d" % partition, value=encode_owner(owner), partition=0)
+
+    async def _rewind(self, partition: int) -> None:
+        if self.rewind is not None:
+            await self.rewind(partition)  # type: ignore[misc]  # a coroutine function of Faust's consumer
+
+    # Doors ---------------------------------------------------------------------------------------
+
+    def has_room(self, partition: int) -> bool:
+        """Whether more of a partition should be fetched."""
+        engine = self._engines.get(partition)
+        return engine is None or engine.kafka_waiting < self._config.queue_commands_max
+
+    def offer_kafka(self, fetched: FetchedCommands, acknowledge: Callable[[], None]) -> bool:
+        """Hand a batch to its engine; False: it must be read again. Where no engine runs, the next owner reads it."""
+        engine = self._engines.get(fetched.partition)
+        if engine is None:
+            return True
+        return engine.offer_kafka(CommandBatch(fetched.follows, fetched.records, acknowledge))
+
+    def offer_direct(self, partition: int, group: DirectGroup) -> None:
+        """Hand a group to its engine; it is always answered."""
+        engine = self._engines.get(partition)
+        if engine is not None:
+            engine.offer_direct(group)
+            return
+        for index in range(len(group.commands)):
+            group.answer(index, Answer("", "", Outcome.NOT_OWNER, partition=partition))
+
+    def serving(self) -> list[int]:
+        """The partitions that are being served now."""
+        return sorted(partition for partition, engine in self._engines.items() if engine.is_serving)

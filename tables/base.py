@@ -1,0 +1,52 @@
+"""
+The Faust table of one kind of snapshot. Owns: how a snapshot gets into the local store and its changelog.
+
+Faust gives assignment, recovery and the store's life. Writes go past its dictionary interface: a table write there needs
+the current event's partition, costs one producer call per key, and a failed send is only logged.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from tables.store import CLAIM_PREFIX, BLOCK_CACHE_BYTES, Fenced, MemoryStore, RocksStore, pack
+from z0.log.ports import Appended
+
+# (topic, partition, records) -> where the batch landed
+SendBatch = Callable[[str, int, Sequence[tuple[bytes, bytes]]], Awaitable[Appended]]
+
+
+class SnapshotTable(faust.Table):  # type: ignore[misc]  # faust ships incomplete types
+    """Snapshots by key; every write is one batch on the changelog, and done when it is acked."""
+
+    send_batch: SendBatch
+
+    def _new_store_by_url(self, url: Any) -> Any:
+        if str(url).startswith("rocksdb"):
+            return RocksStore(url, self.app, self, driver="rocksdict", options={"block_cache_size": BLOCK_CACHE_BYTES})
+        return MemoryStore(url, self.app, self)
+
+    @property
+    def store(self) -> Fenced:
+        """The local store, fenced."""
+        store: Fenced = self.data
+        return store
+
+    async def claim(self, partition: int, epoch: int) -> None:
+        """Write the claim of an epoch and wait for its ack; older epochs' later records are void from here on."""
+        await self._send(partition, [(CLAIM_PREFIX + b"%020d" % epoch, pack(epoch, b""))])
+        self.store.raise_epoch(partition, epoch)
+
+    async def save(self, partition: int, epoch: int, payloads: Sequence[tuple[bytes, bytes]]) -> None:
+        """Write snapshots and wait for the ack; the local store has them only then."""
+        records = [(key, pack(epoch, payload)) for key, payload in payloads]
+        await self._send(partition, records)
+        for key, value in records:
+            self.store.put(partition, key, value)
+
+    async def _send(self, partition: int, records: Sequence[tuple[bytes, bytes]]) -> None:
+        topic = self.changelog_topic_name
+        landed = await self.send_batch(topic, partition, records)
+        self.store.set_persisted_offset(TP(topic, partition), landed.base_offset + len(records) - 1)

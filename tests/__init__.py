@@ -1,0 +1,1 @@
+"""Tests. Own: what must hold. Do not own: product code."""

@@ -1,0 +1,18 @@
+"""`z0 api`: the HTTP server. Owns: its options. Does not own: the server (`api.main`)."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command("api")
+    def serve(
+        workers: int = typer.Option(1, min=1, help="Processes that serve; each has its own connections to the ledger."),
+        access_log: bool = typer.Option(False, "--access-log", help="Write one line per request."),
+    ) -> None:
+        """Run the HTTP API until it is told to stop (Ctrl-C or SIGTERM)."""
+        from api.main import serve as run
+        from z0.config import from_env
+
+        run(from_env(), workers=workers, access_log=access_log)

@@ -1,0 +1,115 @@
+"""
+The topics and their settings. Owns: what `z0 migrate` creates and what a start refuses. Names live in `z0.names`.
+
+The settings are part of the ledger's safety: a compacted or transactional fact log would break the validity rule, a
+create-time stamp would let the broker delete old facts at the next check, an unclean election would lose acked ones.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from z0.config import Config
+from z0.errors import TopicMismatch
+from z0.log.kafka import BATCH_BYTES_MAX
+from z0.names import BUDGETS_CHANGELOG, COMMANDS, DEAD_LETTERS, FACTS, LEDGERS_CHANGELOG, OWNERS
+
+DAY_MS: Final = 24 * 3600 * 1000
+FOR_EVER: Final = "-1"
+
+
+class Topic(NamedTuple):
+    """A topic, its number of partitions, and the settings that it must have."""
+
+    name: str
+    partitions: int
+    settings: Mapping[str, str]
+
+
+def topics(config: Config) -> tuple[Topic, ...]:
+    """Every topic of the ledger."""
+    common = {"min.insync.replicas": str(config.min_insync_replicas), "unclean.leader.election.enable": "false"}
+    large = {"max.message.bytes": str(BATCH_BYTES_MAX + 1024 * 1024)}
+    arrival = {"message.timestamp.type": "LogAppendTime"}
+    keep = {"cleanup.policy": "delete", "retention.ms": FOR_EVER, "retention.bytes": FOR_EVER}
+    compact = {"cleanup.policy": "compact", "segment.bytes": str(64 * 1024 * 1024)}
+    p = config.partitions
+    return (
+        Topic(COMMANDS, p, common | large | arrival | {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}),
+        Topic(FACTS, p, common | large | arrival | keep),
+        Topic(LEDGERS_CHANGELOG, p, common | large | compact),
+        Topic(BUDGETS_CHANGELOG, p, common | large | compact),
+        Topic(OWNERS, 1, common | compact),
+        Topic(DEAD_LETTERS, 1, common | large | arrival | {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}),
+    )
+
+
+async def migrate_topics(config: Config) -> list[str]:
+    """
+    Create what is missing; the names of the topics created.
+
+    Raises:
+        TopicMismatch: a topic exists with other settings, all of them listed.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=config.kafka_servers)
+    await admin.start()
+    try:
+        there = set(await admin.list_topics())
+        missing = [topic for topic in topics(config) if topic.name not in there]
+        if missing:
+            await admin.create_topics([_new(topic, config.replication) for topic in missing])
+        problems = await _problems(admin, [topic for topic in topics(config) if topic.name in there])
+    finally:
+        await admin.close()
+    if problems:
+        raise TopicMismatch("topics exist with other settings than the ledger needs:\n" + "\n".join(f"  - {p}" for p in problems))
+    return [topic.name for topic in missing]
+
+
+async def check_topics(config: Config) -> None:
+    """
+    What every start checks.
+
+    Raises:
+        TopicMismatch: a topic is missing or has other settings.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=config.kafka_servers)
+    await admin.start()
+    try:
+        there = set(await admin.list_topics())
+        problems = [f"{t.name}: missing; run `z0 migrate`" for t in topics(config) if t.name not in there]
+        problems += await _problems(admin, [topic for topic in topics(config) if topic.name in there])
+    finally:
+        await admin.close()
+    if problems:
+        raise TopicMismatch("the topics are not what the ledger needs:\n" + "\n".join(f"  - {p}" for p in problems))
+
+
+def _new(topic: Topic, replication: int) -> NewTopic:
+    return NewTopic(topic.name, topic.partitions, replication, topic_configs=dict(topic.settings))
+
+
+async def _problems(admin: AIOKafkaAdminClient, present: list[Topic]) -> list[str]:
+    if not present:
+        return []
+    described = {d["topic"]: len(d["partitions"]) for d in await admin.describe_topics([t.name for t in present])}
+    settings = await _settings(admin, [t.name for t in present])
+    found = [
+        f"{t.name}: has {described[t.name]} partitions, Z0_PARTITIONS asks for {t.partitions}; the number is fixed at creation"
+        for t in present
+        if described[t.name] != t.partitions
+    ]
+    for topic in present:
+        found += [
+            f"{topic.name}: {name} is {settings[topic.name].get(name)}, needs {value}"
+            for name, value in topic.settings.items()
+            if settings[topic.name].get(name) != value
+        ]
+    return found
+
+
+async def _settings(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    return {resource[3]: {entry[0]: entry[1] for entry in resource[4]} for response in responses for resource in response.resources}

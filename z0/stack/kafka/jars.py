@@ -1,0 +1,80 @@
+"""
+The jars of the local Kafka. Owns: fetching them once with Maven, and finding Java. Does not own: the broker's settings.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from z0.errors import StackError
+from z0.stack.program import Report
+
+HERE = Path(__file__).parent
+POM = HERE / "pom.xml"
+JAVA_MIN = 17
+INSTALL_JAVA = f"install Java {JAVA_MIN} or later (for example `apt install openjdk-17-jre-headless` or `brew install openjdk`)"
+INSTALL_MAVEN = "install Maven (for example `apt install maven` or `brew install maven`), or give a Kafka with Z0_KAFKA"
+
+
+def kafka_version() -> str:
+    element = ET.parse(POM).find("{*}properties/{*}kafka.version")  # noqa: S314 - our own file
+    assert element is not None
+    assert element.text
+    return element.text
+
+
+def libs(home: Path) -> Path:
+    return home / f"libs-{kafka_version()}"
+
+
+def java() -> str:
+    """
+    The Java to use: `JAVA_HOME`'s, else the one on the path.
+
+    Raises:
+        StackError: there is none, or it is too old.
+    """
+    home = os.environ.get("JAVA_HOME")
+    path = shutil.which("java", path=str(Path(home, "bin"))) if home else shutil.which("java")
+    if path is None:
+        where = f"in JAVA_HOME={home}" if home else "on the path"
+        raise StackError(f"Kafka needs Java and there is none {where}: {INSTALL_JAVA}")
+    shown = subprocess.run([path, "-version"], capture_output=True, text=True, check=False)
+    version = parse_java_version(shown.stderr + shown.stdout)
+    if version is None or version < JAVA_MIN:
+        raise StackError(f"Kafka needs Java {JAVA_MIN} or later and {path} is {version or 'unknown'}: {INSTALL_JAVA}")
+    return path
+
+
+def parse_java_version(text: str) -> int | None:
+    """The major version in what `java -version` prints; `1.8.0_292` is 8."""
+    found = re.search(r'version "(?:1\.)?(\d+)', text)
+    return int(found[1]) if found else None
+
+
+def fetch(home: Path, report: Report) -> None:
+    """Fetch the jars unless they are there. A folder under the final name is always complete: it is renamed at the end."""
+    target = libs(home)
+    if target.is_dir():
+        return
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise StackError(f"Kafka's jars are fetched with Maven and there is no `mvn` on the path: {INSTALL_MAVEN}")
+    report("kafka", f"fetching Apache Kafka {kafka_version()} with Maven (once, about 60 MB)")
+    part = target.with_name(f"{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    _copy_dependencies(maven, part)
+    part.rename(target)
+
+
+def _copy_dependencies(maven: str, target: Path) -> None:
+    command = [maven, "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"]
+    options = ["-DincludeScope=runtime", f"-DoutputDirectory={target}"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not any(target.glob("kafka_*.jar")):
+        last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
+        raise StackError(f"Maven could not fetch Apache Kafka; check the network and run `z0 up` again. It said:\n{last}")
