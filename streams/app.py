@@ -40,6 +40,7 @@ class LedgerApp(faust.App):  # type: ignore[misc]  # faust ships incomplete type
 
     async def on_first_start(self) -> None:
         """Before the consumer joins the group."""
+        self.conf.datadir.mkdir(parents=True, exist_ok=True)
         await self.host.connect()
         await self.door.start()
         await super().on_first_start()

@@ -9,7 +9,7 @@ import asyncio
 import hmac
 import logging
 from collections import defaultdict
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -62,8 +62,7 @@ class _Visitor(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         self._loop = asyncio.get_running_loop()
         self._door.connections.add(self)
 

@@ -10,7 +10,7 @@ all: the valid one may have been compacted away, so the entity is rebuilt from i
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from faust.stores.memory import Store as FaustMemoryStore
 from faust.stores.rocksdb import Store as FaustRocksStore
@@ -48,9 +48,9 @@ class Fenced:
     @abstractmethod
     def has_prefix(self, partition: int, prefix: bytes) -> bool: ...
 
-    def set_persisted_offset(self, tp: TP, offset: int) -> None:
-        """Where reading the changelog may go on; given by Faust's stores."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # given by Faust's stores, which stand behind this class in the order of resolution
+
+        def set_persisted_offset(self, tp: TP, offset: int) -> None: ...
 
     def fetch(self, partition: int, key: bytes) -> bytes | None:
         """The payload of a key's snapshot, or None."""

@@ -27,7 +27,9 @@ def migrate() -> None:
     config = from_env()
     for name in asyncio.run(migrate_topics(config)):
         typer.echo(f"created topic {name}")
-    from sinks.migrate import migrate as migrate_stores
-
+    try:
+        from sinks.migrate import migrate as migrate_stores
+    except ImportError: 
+        return
     migrate_stores(config)
     typer.echo("topics and stores are up to date")

@@ -134,7 +134,7 @@ def _key_commands(keys: typer.Typer) -> None:
         )
         made = _run(lambda ledger: create_key(ledger, tenant, wanted))
         shown = {"key": made.key, "key_id": made.key_id, "tenant_id": _tenant_id(tenant), "scopes": made.record.scopes}
-        text = f"{made.key}\n\nkey id: {made.key_id} (for `z0 key revoke`)\nThe key is shown this once; the ledger keeps its hash only."
+        text = f"{made.key}\n\nkey id: {made.key_id} (for `z0 key revoke`)\nThe key is shown this once: only its hash is kept."
         _print(shown | {"expires_at": made.record.expires_at}, text, as_json)
 
     @keys.command()

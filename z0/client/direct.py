@@ -11,7 +11,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, cast
 
 import msgspec
 
@@ -23,6 +23,7 @@ from z0.config import Config
 from z0.domain.answer import Answer
 from z0.domain.commands import Command
 from z0.domain.outcome import Outcome
+from z0.errors import FormatError
 
 logger = logging.getLogger(__name__)
 
@@ -73,14 +74,18 @@ class _Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(self._hello)
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
+        self.transport.write(self._hello)
 
     def data_received(self, data: bytes) -> None:
-        for body in self._buffer.feed(data):
-            for reply in decode_replies(body):
-                self._client.on_reply(self, reply)
+        try:
+            for body in self._buffer.feed(data):
+                for reply in decode_replies(body):
+                    self._client.on_reply(self, reply)
+        except (FormatError, msgspec.DecodeError) as error:
+            logger.warning("the owner at %s sent no frame: %s", self.address, error)
+            assert self.transport is not None, "connected"
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.on_lost(self)

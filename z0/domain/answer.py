@@ -4,9 +4,8 @@ Answers: what a caller is told. Owns: the answer's fields and the state view. Do
 An answer is only ever built from facts that the log holds, or, for reads, from a state at a named position.
 """
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 
-from z0.domain.facts import NO_DATA
 from z0.domain.outcome import Outcome
 
 
@@ -26,7 +25,7 @@ class Answer(Struct, frozen=True, array_like=True, omit_defaults=True):
     reservation_id: str | None = None
     expires_at: int | None = None
     detail: str | None = None
-    state: Raw = NO_DATA  # of a read: `StateView` as JSON
+    state: bytes = b""  # of a read: `StateView` as JSON
 
 
 class BudgetView(Struct, frozen=True):

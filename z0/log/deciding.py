@@ -15,7 +15,7 @@ from z0.domain.answer import Answer
 from z0.domain.check import check_form
 from z0.domain.commands import Command, CreateEntity
 from z0.domain.decide import Draft, Refusal, decide, expiry_drafts, refusal_draft
-from z0.domain.facts import NO_DATA, RULES_VERSION, Cause, Fact
+from z0.domain.facts import RULES_VERSION, Cause, Fact
 from z0.domain.ids import parse_ledger_id
 from z0.domain.outcome import Kind, Outcome, kind
 from z0.domain.state import LedgerState, apply
@@ -63,7 +63,7 @@ class _Result(NamedTuple):
     repeated: bool = False
     command_id: str = ""
     ledger_id: str = ""
-    state: msgspec.Raw = NO_DATA
+    state: bytes = b""
     forward_to: int | None = None
 
 
@@ -202,7 +202,7 @@ class Decider:
                 self._append(state, command, draft, None, None, round_)
         decision = decide(state, command, units, self.batch_time_ms)
         if decision is None:
-            view = msgspec.Raw(_encode(state_view(state)))
+            view = _encode(state_view(state))
             return _Result(Outcome.ACCEPTED, None, False, command.id, command.ledger_id, view)
         outcome = Outcome.ACCEPTED
         if isinstance(decision, Refusal):
