@@ -39,7 +39,7 @@ _NO_BUDGET: Final = Budget()
 _encode = msgspec.json.Encoder().encode
 
 
-class Draft(NamedTuple):
+class Draft(Struct, frozen=True, gc=False):
     """A fact before it gets its place in a ledger."""
 
     type: str

@@ -49,28 +49,39 @@ class Links(Struct, frozen=True, kw_only=True, omit_defaults=True):
     workflow_id: str | None = None
 
 
-class Fact(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One fact as it is encoded, before its hash is appended. Amounts are decimal strings, times Unix milliseconds."""
+class Fact(Struct, frozen=True, omit_defaults=True):
+    """
+    One fact as it is encoded, before its hash is appended. Amounts are decimal strings, times Unix milliseconds.
+
+    The fields that most facts have come first, so that the writer can give them by position (a third of the time of keywords).
+    """
 
     id: str  # ledger id + "." + seq
     ledger_id: str
     seq: int  # gapless from 1
     type: str
-    subtype: str | None = None
     timestamp: int  # event time, the caller's where given
     recorded_at: int  # the batch's time; never goes back within a ledger
     tenant_id: str
     entity_id: str
+    epoch: int  # offset of the claim under which it was written
+    offset: int  # the offset that the writer expected; only where they agree the fact is valid
+    prev_hash: str
+    rules: int  # version of the rules that decided
+    subtype: str | None = None
     outcome: str | None = None  # null on facts that no command asked for, such as expiries
     command_id: str | None = None
     digest: str | None = None  # of the command's body, 32 hex digits
-    rules: int = 0  # version of the rules that decided; 0 never occurs on the wire
     amount: str | None = None
     currency: str | None = None
     held: str | None = None  # what the reservation that this fact closes had held
     available: str | None = None  # of `currency`, after this fact
     reservation_id: str | None = None
     expires_at: int | None = None
+    data: Raw = NO_DATA  # payload, the very bytes that the caller sent
+    cause: Cause | None = None
+    reply_to: str | None = None
+    sealed: Raw = NO_DATA  # personal fields, encrypted under the entity's key
     source_id: str | None = None
     asset_id: str | None = None
     campaign_id: str | None = None
@@ -88,13 +99,6 @@ class Fact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     external_source: str | None = None
     external_id: str | None = None
     workflow_id: str | None = None
-    data: Raw = NO_DATA  # payload, the very bytes that the caller sent
-    sealed: Raw = NO_DATA  # personal fields, encrypted under the entity's key
-    reply_to: str | None = None
-    cause: Cause | None = None
-    epoch: int  # offset of the claim under which it was written
-    offset: int  # the offset that the writer expected; only where they agree the fact is valid
-    prev_hash: str
 
 
 class StoredFact(Fact, frozen=True, kw_only=True, omit_defaults=True):

@@ -47,7 +47,6 @@ PREFIXES: Final[dict[str, EntityType]] = {
 ID_BYTES_MAX: Final = 128
 COMMAND_ID_BYTES_MAX: Final = 200
 _ENTITY_ID = re.compile(rf"({'|'.join(PREFIXES)})_[A-Za-z0-9_:\-]{{1,{ID_BYTES_MAX - 8}}}", re.ASCII)
-_COMMAND_ID = re.compile(rf"[!-~]{{1,{COMMAND_ID_BYTES_MAX}}}", re.ASCII)
 
 
 class LedgerRef(NamedTuple):
@@ -85,7 +84,8 @@ def parse_ledger_id(text: str) -> LedgerRef | None:
 
 def is_command_id(text: str) -> bool:
     """Whether a caller's command id is 1 to 200 visible ASCII characters."""
-    return _COMMAND_ID.fullmatch(text) is not None
+    # Not a regular expression: this is checked for every command, and str's own methods take a third of the time.
+    return 0 < len(text) <= COMMAND_ID_BYTES_MAX and text.isascii() and text.isprintable() and " " not in text
 
 
 def fact_id(ledger: str, seq: int) -> str:

@@ -50,7 +50,8 @@ class Budget(Struct, gc=False):
 
     @property
     def available(self) -> int:
-        return self.remaining - self.reserved
+        # `remaining - reserved`, written out: asked for several times a decision
+        return self.deposited + self.credits + self.transferred_in - self.spent - self.transferred_out - self.reserved
 
 
 class LedgerState(Struct):

@@ -5,10 +5,12 @@ Everything that a round produces is held back until its facts are acked (`z0.log
 """
 
 import base64
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from z0.codec import decode_command, digest_of, encode_command, encode_fact
 from z0.domain.answer import Answer
@@ -55,7 +57,7 @@ class Round:
         return self.base_offset + len(self.records)
 
 
-class _Result(NamedTuple):
+class _Result(Struct, frozen=True, gc=False):
     """What a command came to; `entry` where it is in the index."""
 
     outcome: Outcome
@@ -87,6 +89,8 @@ class Decider:
         self._index = index
         self._partition_of = partition_of
         self._pending: dict[str, Entry] = {}
+        self._first: Mapping[str, Entry] = {}
+        self.carried: list[Direct | Kafka] = []
         self.applied = applied
         self.batch_time_ms = batch_time_ms
 
@@ -94,12 +98,15 @@ class Decider:
         """Take commands until the round is full. Time never goes back within a partition."""
         self.batch_time_ms = max(self.batch_time_ms, now_ms)
         round_ = Round(base_offset)
-        for item in inbox.take(ROUND_COMMANDS_MAX):
-            if isinstance(item, Direct):
-                self._direct(item, round_)
-            else:
-                self._kafka(item, round_)
+        items = self.carried + list(inbox.take(ROUND_COMMANDS_MAX - len(self.carried), ROUND_BYTES_MAX))
+        self.carried = []
+        prepared = [self._prepare(item) for item in items]
+        # One look-up for all: a single one costs 0.3 us, but gives the interpreter's lock away, and taking it back 4 us.
+        self._first = self._index.get_many([p.key for p in prepared if p.key])
+        for number, ready in enumerate(prepared, 1):
+            self._decide_item(ready, round_)
             if round_.bytes > ROUND_BYTES_MAX:
+                self.carried = items[number:]
                 break
         return round_
 
@@ -108,20 +115,27 @@ class Decider:
         for key in round_.entries:
             self._pending.pop(key, None)
 
-    def _direct(self, item: Direct, round_: Round) -> None:
-        result = self._decide(item.group.commands[item.index], None, round_)
-        round_.answers.append((item, self._answer(result, round_)))
+    def _prepare(self, item: Direct | Kafka) -> "_Prepared":
+        """Everything that needs neither state nor index."""
+        if isinstance(item, Direct):
+            return _prepare(item, item.group.commands[item.index], None)
+        if item.command.offset <= self.applied:  # its effects are in the log already
+            return _Prepared(item)
+        return _prepare(item, item.command.value or b"", item.command)
 
-    def _kafka(self, item: Kafka, round_: Round) -> None:
-        command = item.command
-        if command.offset > self.applied:  # at or below it, its effects are in the log already
-            self._kafka_command(command, round_)
-            self.applied = command.offset
+    def _decide_item(self, ready: "_Prepared", round_: Round) -> None:
+        item = ready.item
+        if isinstance(item, Direct):
+            round_.answers.append((item, self._answer(self._decide(ready, round_), round_)))
+            return
+        if item.command.offset > self.applied:
+            self._kafka(item.command, self._decide(ready, round_), round_)
+            self.applied = item.command.offset
         if item.completes is not None:
             round_.acknowledge.append(item.completes)
 
-    def _kafka_command(self, command: KafkaCommand, round_: Round) -> None:
-        result = self._decide(command.value or b"", command, round_)
+    def _kafka(self, command: KafkaCommand, result: "_Result", round_: Round) -> None:
+        """What is not on the ledger now must be somewhere else: nothing is dropped silently."""
         if result.forward_to is not None:
             headers = ((FORWARDED_HEADER, b"%d" % self._partition),)
             round_.outbox.append(Message(COMMANDS, command.key or b"", command.value or b"", result.forward_to, headers))
@@ -155,21 +169,17 @@ class Decider:
             entry.expires_at,
         )
 
-    def _decide(self, value: bytes, kafka: KafkaCommand | None, round_: Round) -> _Result:
-        command = decode_command(value)
-        if isinstance(command, Outcome):
-            return _Result(command)
-        outcome, units = check_form(command)
-        if outcome is None and kafka is not None and kafka.key != command.ledger_id.encode():
-            outcome = Outcome.WRONG_KEY
-        if outcome is not None:
-            return _Result(outcome, None, False, command.id, command.ledger_id)
+    def _decide(self, ready: "_Prepared", round_: Round) -> _Result:
+        command = ready.command
+        if ready.outcome is not None or command is None:
+            name = ("", "") if command is None else (command.id, command.ledger_id)
+            return _Result(ready.outcome or Outcome.MALFORMED, None, False, *name)
         state = self._working.get(command.ledger_id)
         if state is None:
-            misplaced = self._misplaced(command, kafka)
+            misplaced = self._misplaced(command, ready.kafka)
             if misplaced is not None:
                 return misplaced
-        return self._known(command, units, state, _Envelope(command, kafka), round_)
+        return self._known(command, state, ready, round_)
 
     def _misplaced(self, command: Command, kafka: KafkaCommand | None) -> _Result | None:
         """A ledger without state here may be a typing error, or live on another partition."""
@@ -183,10 +193,10 @@ class Decider:
         outcome = Outcome.WRONG_KEY if forwarded else Outcome.NOT_OWNER
         return _Result(outcome, None, False, command.id, command.ledger_id, forward_to=forward_to)
 
-    def _known(self, command: Command, units: int | None, state: LedgerState | None, envelope: "_Envelope", round_: Round) -> _Result:
-        first = self._pending.get(envelope.key) or self._index.get(envelope.key)
+    def _known(self, command: Command, state: LedgerState | None, ready: "_Prepared", round_: Round) -> _Result:
+        first = self._pending.get(ready.key) or self._first.get(ready.key)
         if first is not None:
-            if first.digest != envelope.digest:
+            if first.digest != ready.digest:
                 return _Result(Outcome.ID_REUSED, None, False, command.id, command.ledger_id)
             return _Result(first.outcome, first, True, command.id, command.ledger_id)
         refused = _refused_unrecorded(command, state)
@@ -194,22 +204,22 @@ class Decider:
             return _Result(refused, None, False, command.id, command.ledger_id)
         if state is None:
             state = self._working.get_or_new(command.ledger_id)
-        return self._fresh(command, units, state, envelope, round_)
+        return self._fresh(command, state, ready, round_)
 
-    def _fresh(self, command: Command, units: int | None, state: LedgerState, envelope: "_Envelope", round_: Round) -> _Result:
+    def _fresh(self, command: Command, state: LedgerState, ready: "_Prepared", round_: Round) -> _Result:
         if state.expiries and state.expiries[0][0] <= self.batch_time_ms:
             for draft in expiry_drafts(state, self.batch_time_ms):
                 self._append(state, command, draft, None, None, round_)
-        decision = decide(state, command, units, self.batch_time_ms)
+        decision = decide(state, command, ready.units, self.batch_time_ms)
         if decision is None:
             view = _encode(state_view(state))
             return _Result(Outcome.ACCEPTED, None, False, command.id, command.ledger_id, view)
         outcome = Outcome.ACCEPTED
         if isinstance(decision, Refusal):
             outcome = decision.outcome
-            decision = refusal_draft(state, command, decision, envelope.canonical)
-        entry = self._append(state, command, decision, outcome, envelope, round_)
-        self._pending[envelope.key] = round_.entries[envelope.key] = entry
+            decision = refusal_draft(state, command, decision, ready.canonical)
+        entry = self._append(state, command, decision, outcome, ready, round_)
+        self._pending[ready.key] = round_.entries[ready.key] = entry
         return _Result(outcome, entry, False, command.id, command.ledger_id)
 
     def _append(
@@ -218,39 +228,40 @@ class Decider:
         command: Command,
         draft: Draft,
         outcome: Outcome | None,
-        envelope: "_Envelope | None",
+        ready: "_Prepared | None",
         round_: Round,
     ) -> Entry:
         """Give a draft its place: the next seq of its ledger, the next offset of the log; and fold it."""
         seq, offset = state.seq + 1, round_.next_offset
-        digest = envelope.digest if envelope is not None else None
-        asked = envelope is not None
+        asked = ready is not None
+        digest = ready.digest if ready is not None else None
         ledger_id = command.ledger_id
+        kafka = ready.kafka if ready is not None else None
         fact = Fact(
-            id=f"{ledger_id}.{seq}",
-            ledger_id=ledger_id,
-            seq=seq,
-            type=draft.type,
-            subtype=draft.subtype,
-            timestamp=command.timestamp if asked and command.timestamp is not None else self.batch_time_ms,
-            recorded_at=self.batch_time_ms,
-            tenant_id=command.tenant_id,
-            entity_id=ledger_id.partition("_")[2],
-            outcome=outcome.value if outcome is not None else None,
-            command_id=command.id if asked else None,
-            digest=digest,
-            rules=RULES_VERSION,
-            amount=draft.amount,
-            currency=draft.currency,
-            held=draft.held,
-            available=draft.available,
-            reservation_id=draft.reservation_id,
-            expires_at=draft.expires_at,
-            data=draft.data,
-            epoch=self._epoch,
-            offset=offset,
-            prev_hash=state.head_hash,
-            cause=envelope.cause(self._partition) if envelope is not None else None,
+            f"{ledger_id}.{seq}",
+            ledger_id,
+            seq,
+            draft.type,
+            command.timestamp if asked and command.timestamp is not None else self.batch_time_ms,
+            self.batch_time_ms,
+            command.tenant_id,
+            ledger_id.partition("_")[2],
+            self._epoch,
+            offset,
+            state.head_hash,
+            RULES_VERSION,
+            draft.subtype,
+            outcome._value_ if outcome is not None else None,
+            command.id if asked else None,
+            digest,
+            draft.amount,
+            draft.currency,
+            draft.held,
+            draft.available,
+            draft.reservation_id,
+            draft.expires_at,
+            draft.data,
+            Cause(COMMANDS, self._partition, kafka.offset) if kafka is not None else None,
             **(_links(command) if asked else {}),
         )
         value, fact_hash = encode_fact(fact)
@@ -277,8 +288,15 @@ _LINK_FIELDS: Final = (
 )  # fmt: skip
 
 
-def _links(command: Command) -> dict[str, str]:
-    return {name: value for name in _LINK_FIELDS if (value := getattr(command, name)) is not None}
+_links_of = attrgetter(*_LINK_FIELDS)
+_NO_LINKS: Final = (None,) * len(_LINK_FIELDS)
+
+
+def _links(command: Command) -> dict[str, Any]:
+    values = _links_of(command)
+    if values == _NO_LINKS:  # most commands: one comparison instead of a dictionary
+        return {}
+    return {name: value for name, value in zip(_LINK_FIELDS, values, strict=True) if value is not None}
 
 
 def _refused_unrecorded(command: Command, state: LedgerState | None) -> Outcome | None:
@@ -291,20 +309,37 @@ def _refused_unrecorded(command: Command, state: LedgerState | None) -> Outcome 
     return None
 
 
-class _Envelope:
-    """A command's identity: canonical bytes, digest, index key, cause."""
+class _Prepared:
+    """A command read and checked; `key` is empty where it cannot be decided (`outcome` says why) or need not be."""
 
-    __slots__ = ("canonical", "digest", "kafka", "key")
+    __slots__ = ("canonical", "command", "digest", "item", "kafka", "key", "outcome", "units")
 
-    def __init__(self, command: Command, kafka: KafkaCommand | None) -> None:
-        self.canonical = encode_command(command)
-        self.digest = digest_of(self.canonical)
-        self.key = key_of(command.tenant_id, command.ledger_id, command.id)
-        self.kafka = kafka
+    def __init__(self, item: Direct | Kafka) -> None:
+        self.item = item
+        self.command: Command | None = None
+        self.kafka: KafkaCommand | None = None
+        self.outcome: Outcome | None = None
+        self.units: int | None = None
+        self.canonical = b""
+        self.digest = self.key = ""
 
-    def cause(self, partition: int) -> Cause | None:
-        """Where the command stood, if it came by Kafka."""
-        return Cause(COMMANDS, partition, self.kafka.offset) if self.kafka is not None else None
+
+def _prepare(item: Direct | Kafka, value: bytes, kafka: KafkaCommand | None) -> _Prepared:
+    ready = _Prepared(item)
+    ready.kafka = kafka
+    command = decode_command(value)
+    if isinstance(command, Outcome):
+        ready.outcome = command
+        return ready
+    ready.command = command
+    ready.outcome, ready.units = check_form(command)
+    if ready.outcome is None and kafka is not None and kafka.key != command.ledger_id.encode():
+        ready.outcome = Outcome.WRONG_KEY
+    if ready.outcome is None:
+        ready.canonical = encode_command(command)
+        ready.digest = digest_of(ready.canonical)
+        ready.key = key_of(command.tenant_id, command.ledger_id, command.id)
+    return ready
 
 
 def dead_letter(partition: int, command: KafkaCommand, reason: Outcome) -> Message:

@@ -190,6 +190,8 @@ class PartitionEngine:
     def _drop(self, outcome: Outcome) -> None:
         """Forget live state, and everything queued or in flight; the callers are told to ask the next owner."""
         waiting: list[Direct] = self._inbox.drop()
+        if self._decider is not None:
+            waiting += [item for item in self._decider.carried if isinstance(item, Direct)]
         if self._in_flight is not None:
             waiting = [item for item, _ in self._in_flight.round.answers] + waiting
         self._in_flight = None
@@ -200,10 +202,11 @@ class PartitionEngine:
     # Serving -------------------------------------------------------------------------------------
 
     async def _serve(self) -> None:
+        assert self._decider is not None, "serving"
         while not self._stopping:
             if self._in_flight is not None and len(self._inbox) < OVERLAP_MIN:
                 await self._settle()
-            elif len(self._inbox):
+            elif len(self._inbox) or self._decider.carried:
                 await self._round()
             else:
                 await self._idle()

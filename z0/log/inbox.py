@@ -114,11 +114,19 @@ class Inbox:
         """Everything up to the end of this batch is durable."""
         self._finished = max(self._finished if self._finished is not None else NOTHING_READ, batch.records[-1].offset)
 
-    def take(self, limit: int) -> Iterator[Direct | Kafka]:
-        """Commands to decide next, those who wait first; stop iterating when the round is full."""
-        kafka_limit = KAFKA_HELPING_SHARED if self._direct_waiting else limit
-        yield from self._take_direct(limit)
-        yield from self._take_kafka(kafka_limit)
+    def take(self, limit: int, bytes_max: int) -> Iterator[Direct | Kafka]:
+        """Commands to decide next, those who wait first; at most `limit`, and no more once they have `bytes_max` bytes."""
+        kafka_limit = min(limit, KAFKA_HELPING_SHARED) if self._direct_waiting else limit
+        for direct in self._take_direct(limit):
+            bytes_max -= len(direct.group.commands[direct.index])
+            yield direct
+            if bytes_max <= 0:
+                return
+        for kafka in self._take_kafka(kafka_limit):
+            bytes_max -= len(kafka.command.value or b"")
+            yield kafka
+            if bytes_max <= 0:
+                return
 
     def _take_direct(self, limit: int) -> Iterator[Direct]:
         while self._direct and limit > 0:

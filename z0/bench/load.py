@@ -1,0 +1,31 @@
+"""The work that is measured: reservations and confirmations on accounts with budgets. Owns: the commands, their ids."""
+
+from collections.abc import Iterator
+
+from z0.domain.commands import AddBudget, Command, Confirm, CreateEntity, Reserve
+
+TENANT = "tenant_bench"
+
+
+def ledgers(accounts: int, run: str) -> list[str]:
+    """The ledgers of a run."""
+    return [f"account_acct_{run}-{n}" for n in range(accounts)]
+
+
+def setup(accounts: int, run: str) -> Iterator[Command]:
+    """Accounts with money."""
+    for ledger_id in ledgers(accounts, run):
+        yield CreateEntity(id="create", tenant_id=TENANT, ledger_id=ledger_id)
+        yield AddBudget(id="fund", tenant_id=TENANT, ledger_id=ledger_id, amount="1000000000", currency="USD")
+
+
+def work(accounts: int, run: str) -> Iterator[Command]:
+    """For ever: reserve on each account in turn, then confirm a part of each."""
+    ids = ledgers(accounts, run)
+    n = 0
+    while True:
+        for ledger_id in ids:
+            yield Reserve(id=f"r{n}", tenant_id=TENANT, ledger_id=ledger_id, amount="0.0125", currency="USD")
+        for ledger_id in ids:
+            yield Confirm(id=f"c{n}", tenant_id=TENANT, ledger_id=ledger_id, reservation_id=f"r{n}", amount="0.0075")
+        n += 1
