@@ -39,7 +39,7 @@ class EngineHost:
 
     def __init__(self, config: Config, clock: Clock, lease: GroupLease, index_folder: Path) -> None:
         self._config = config
-        self._clock = clock
+        self.clock = clock
         self.lease = lease
         self._index_folder = index_folder
         self._log = KafkaLog(config.kafka_servers)
@@ -100,7 +100,7 @@ class EngineHost:
             snapshots=self.snapshots,
             outbox=KafkaOutbox(self._producer),
             lease=self.lease,
-            clock=self._clock,
+            clock=self.clock,
             open_index=self._open_index,
             partition_of=lambda ledger_id: partition_of(ledger_id, self._config.partitions),
         )

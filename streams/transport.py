@@ -54,6 +54,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # faust ships incom
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._follows: dict[TP, int] = {}
         self._acked_to: dict[TP, int] = {}
+        self._join_began_ms = 0
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
@@ -162,13 +163,19 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # faust ships incom
         return self._acked_to.get(tp)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Finish what is in flight and write the snapshots, then let go."""
+        """Finish what is in flight and write the snapshots, then let go. The join that follows is sent after this."""
+        self._join_began_ms = self.app.host.clock.alive_ms()
         await self.app.host.release({tp.partition for tp in revoked if tp.topic == COMMANDS})
         await self.commit()
         for tp in revoked:
             self._acked_to.pop(tp, None)
             self._follows.pop(tp, None)
         await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """The group accepted the join: that is as good as a heartbeat sent when it began."""
+        self.app.host.lease.renew(self._join_began_ms)
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def wait_empty(self) -> None:
         """Nothing to wait for: see `track_message`."""

@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from z0.cli import run, stack
+from z0.cli import bench, run, stack
 from z0.errors import Z0Error
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 stack.register(app)
 run.register(app)
+bench.register(app)
 
 
 def main() -> None:
@@ -24,5 +25,7 @@ def main() -> None:
     try:
         app()
     except Z0Error as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False)
+        console = Console(stderr=True)
+        console.print("[bold red]error:[/] ", end="")
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -89,6 +89,7 @@ class PartitionEngine:
         self._inbox = Inbox(queue_commands_max=limits.queue_commands_max)
         self._work = asyncio.Event()
         self._stopping = False
+        self._decided: Round | None = None
         self._in_flight: _InFlight | None = None
         self._epoch: Epoch | None = None
         self._decider: Decider | None = None
@@ -192,9 +193,11 @@ class PartitionEngine:
         waiting: list[Direct] = self._inbox.drop()
         if self._decider is not None:
             waiting += [item for item in self._decider.carried if isinstance(item, Direct)]
+        if self._decided is not None:
+            waiting += [item for item, _ in self._decided.answers]
         if self._in_flight is not None:
-            waiting = [item for item, _ in self._in_flight.round.answers] + waiting
-        self._in_flight = None
+            waiting += [item for item, _ in self._in_flight.round.answers]
+        self._decided = self._in_flight = None
         self._epoch = self._decider = self._snapshotter = None
         for item in waiting:
             item.group.answer(item.index, Answer("", "", outcome, partition=self.partition))
@@ -229,11 +232,12 @@ class PartitionEngine:
         """Steps 1 to 3."""
         assert self._decider is not None, "serving"
         round_ = self._decider.decide_round(self._inbox, self._next_offset, self._ports.clock.wall_ms())
+        self._decided = round_
         if round_.outbox:
             await self._send_out(round_)
         await self._settle()
         self._next_offset = round_.next_offset
-        self._in_flight = _InFlight(round_, self._append(round_))
+        self._in_flight, self._decided = _InFlight(round_, self._append(round_)), None
         if not round_.records:
             await self._settle()
         elif len(self._inbox) < OVERLAP_MIN:
@@ -243,13 +247,7 @@ class PartitionEngine:
         try:
             await asyncio.wait_for(self._ports.outbox.send(round_.outbox), ACK_TIMEOUT_S)
         except Exception as error:
-            self._fail(round_)
             raise EpochDead(f"a forward or dead letter was not acked: {error!r}") from error
-
-    def _fail(self, round_: Round) -> None:
-        """A round that was decided and never became the one in flight: its callers must hear of it too."""
-        for item, _ in round_.answers:
-            item.group.answer(item.index, Answer("", "", Outcome.NOT_OWNER, partition=self.partition))
 
     def _append(self, round_: Round) -> "Future[Appended] | None":
         assert self._epoch is not None, "serving"
@@ -262,8 +260,8 @@ class PartitionEngine:
             return
         if flight.ack is not None:
             await self._acked(flight.round, flight.ack)
-        elif flight.round.answers and not self._ports.lease.holds():
-            raise EpochDead("the group did not confirm this worker in time; a read would prove nothing")
+        elif not self._ports.lease.holds():
+            _prove_nothing(flight.round, self.partition)
         self._in_flight = None
         self._finish(flight.round)
 
@@ -311,6 +309,16 @@ class PartitionEngine:
         assert self._decider is not None, "serving"
         assert self._epoch is not None, "serving"
         return Floor(self._acked_offset, self._decider.applied, self._decider.batch_time_ms, self._epoch.number)
+
+
+def _prove_nothing(round_: Round, partition: int) -> None:
+    """
+    Without an append only a fact proves an answer: reads and refusals without one may come from a worker that was replaced.
+
+    Repeats of what is in the log stay; the others are told to ask again.
+    """
+    not_owner = Answer("", "", Outcome.NOT_OWNER, partition=partition)
+    round_.answers = [(item, answer if answer.seq else not_owner) for item, answer in round_.answers]
 
 
 def _answer_all(group: DirectGroup, outcome: Outcome) -> None:

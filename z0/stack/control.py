@@ -28,18 +28,19 @@ MIGRATE_WITHIN_S = 120.0
 NO_PROGRAMS = ("migrate", "supervisord")
 
 
-def up(config: Config, *, servers_only: bool, report: Report) -> None:
+def up(config: Config, *, servers_only: bool, report: Report, only: Sequence[str] = ()) -> None:
     """
-    Start what does not run yet and wait until it answers; what already runs is left alone.
+    Start what does not run yet and wait until it answers; what already runs is left alone. `only` names some of them.
 
     Raises:
         StackError: a port is taken, something is not installed, or a program does not become ready.
     """
     place, everything = layout.of(config), programs(config)
-    chosen = [program for program in everything if not (servers_only and program.own)]
+    chosen = [program for program in everything if not (servers_only and program.own) and (not only or program.name in only)]
     configuration = supervisor_config.render(place, everything)
     place.make()
     with _locked(place):
+        waiting.for_given([program for program in chosen if program.given], report)
         supervisor = _watcher(place, everything, configuration, report)
         missing = _missing(supervisor, chosen, report)
         ports.check_free(missing)
@@ -144,7 +145,6 @@ def _start_all(
 ) -> None:
     """Servers together, then the migration, then z0's own processes together. Those that already ran are waited for quietly."""
     place = layout.of(config)
-    waiting.for_given([program for program in chosen if program.given], report)
     quiet = [program for program in chosen if program not in missing]
     _start(place, supervisor, [program for program in chosen if not program.own and not program.given], report, quiet)
     if any(program.own for program in missing):

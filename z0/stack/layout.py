@@ -41,17 +41,20 @@ class Layout:
         return self.run / "wanted.json"
 
     @property
+    def supervisor_socket(self) -> Path:
+        return self.socket("supervisord")
+
+    @property
     def lock(self) -> Path:
         return self.run / "lock"
 
-    @property
-    def socket(self) -> Path:
-        """In `run`, or where that is too long for a socket, in a folder of ours in the temp folder."""
-        near = self.run / "supervisord.sock"
+    def socket(self, name: str) -> Path:
+        """In `run`, or where that is too long for a socket, in the temp folder under a name of this user and home."""
+        near = self.run / f"{name}.sock"
         if len(os.fsencode(near)) <= SOCKET_PATH_MAX:
             return near
         digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"z0-{os.geteuid()}-{digest}.sock"
+        return Path(tempfile.gettempdir()) / f"z0-{os.geteuid()}-{digest}-{name}.sock"
 
     def data(self, name: str) -> Path:
         return self.home / name

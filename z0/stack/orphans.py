@@ -38,7 +38,7 @@ def stop_all(layout: Layout, programs: Iterable[Program], report: Report) -> Non
             report(program.name, "left over from a supervisor that died: stopping it")
             _stop(process, program.stop_signal, program.stop_within_s)
         layout.pid(program.name).unlink(missing_ok=True)
-    layout.socket.unlink(missing_ok=True)
+    layout.supervisor_socket.unlink(missing_ok=True)
 
 
 def _stop_supervisord(layout: Layout) -> None:

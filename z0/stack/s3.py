@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from z0.config import Config, variable
 from z0.errors import StackError
 from z0.stack import health, layout
+from z0.stack.layout import Layout
 from z0.stack.program import Program, Report
 
 INSTALL = "install the local engines with `uv sync --extra stack`, or give an S3 with Z0_S3"
@@ -30,12 +31,13 @@ def program(config: Config) -> Program:
     probe = partial(health.http_ok, f"{url.scheme}://{url.netloc.rpartition('@')[2]}/")
     if config.s3:
         return Program("s3", address, probe)
-    home = layout.of(config).data("s3")
+    place = layout.of(config)
+    home = place.data("s3")
     return Program(
         name="s3",
         address=address,
         healthy=probe,
-        command=partial(_command, config.s3_port, home),
+        command=partial(_command, config.s3_port, place),
         ports={port: variable("s3_port") for port in (config.s3_port, *inner_ports(config.s3_port).values())},
         prepare=partial(_prepare, unquote(url.username or ""), unquote(url.password or ""), home),
     )
@@ -46,8 +48,11 @@ def inner_ports(s3_port: int) -> Mapping[str, int]:
     return {name: s3_port + 1 + index for index, name in enumerate(INNER_PORTS)}
 
 
-def _command(port: int, home: Path) -> tuple[str, ...]:
+def _command(port: int, place: Layout) -> tuple[str, ...]:
+    home = place.data("s3")
     ports = [f"-{name}={number}" for name, number in inner_ports(port).items()]
+    # else in the temp folder under names that another user's stack would leave behind
+    sockets = [f"-{part}.localSocket={place.socket(f's3-{part}')}" for part in ("s3", "filer")]
     return (
         _weed(),
         "mini",  # one node: up in 1 s and down in 2, where `weed server` waits for elections and drains for 25
@@ -61,6 +66,7 @@ def _command(port: int, home: Path) -> tuple[str, ...]:
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         *ports,
+        *sockets,
         "-master.telemetry=false",  # nothing leaves this machine
     )
 

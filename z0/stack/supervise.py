@@ -39,7 +39,7 @@ class Supervisor:
     """A supervisord that answers."""
 
     def __init__(self, layout: Layout) -> None:
-        transport = SupervisorTransport(serverurl=f"unix://{layout.socket}")
+        transport = SupervisorTransport(serverurl=f"unix://{layout.supervisor_socket}")
         # the address is not used: the transport speaks over the socket
         self._rpc: Any = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
@@ -88,7 +88,7 @@ class Supervisor:
 
 def connect(layout: Layout) -> Supervisor | None:
     """The supervisord of this home, if one answers."""
-    if not layout.socket.exists():
+    if not layout.supervisor_socket.exists():
         return None
     supervisor = Supervisor(layout)
     try:

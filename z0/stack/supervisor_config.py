@@ -16,8 +16,8 @@ from z0.stack.layout import Layout
 from z0.stack.program import Program
 
 LAUNCH = Path(__file__).with_name("launch.sh")
-# It is running once it has lived this long; one that ends earlier is started again after 1, 2, 3 ... seconds.
-START_SECONDS = 2
+# One that ends earlier is started again after 1, 2, 3 ... seconds, a later one at once. Loading our modules alone takes 2 s.
+START_SECONDS = 5
 FILES_WANTED = 65_536  # Kafka keeps every segment open; the usual 1024 end soon
 
 
@@ -75,7 +75,7 @@ def _daemon(layout: Layout) -> Sections:
         daemon["user"] = "root"  # else it warns at every start
     return {
         "supervisord": daemon,
-        "unix_http_server": {"file": str(layout.socket), "chmod": "0700"},
+        "unix_http_server": {"file": str(layout.supervisor_socket), "chmod": "0700"},
         "rpcinterface:supervisor": {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
     }
 

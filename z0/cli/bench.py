@@ -1,0 +1,76 @@
+"""`z0 bench`: measurements on this machine. Every one prints `name=value` lines, or one JSON object with `--json`."""
+
+from collections.abc import Coroutine, Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+bench = typer.Typer(help="Measure this machine; each prints `name=value` lines.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
+
+
+class Door(StrEnum):
+    """Which way in."""
+
+    DIRECT = "direct"
+    KAFKA = "kafka"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(bench, name="bench")
+
+
+@bench.command()
+def decide(
+    commands: Annotated[int, typer.Option(help="Commands to preload.")] = 200_000,
+    accounts: Annotated[int, typer.Option(help="Accounts they are spread over.")] = 1_000,
+    peer_commands: Annotated[int, typer.Option(help="Events for the idiomatic Faust worker; 0: leave it out.")] = 30_000,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Preloaded commands through one worker with everything on, against the idiomatic Faust worker in the same run.
+
+    Starts a Kafka of its own, in a folder and on ports of its own: nothing of yours is touched.
+
+    Example: `z0 bench decide --commands 300000 --json`
+    """
+    from z0.bench import decide as it
+    from z0.bench.cluster import own_kafka
+
+    with own_kafka() as config:
+        _run(it.measure(config, accounts=accounts, commands=commands, peer_commands=peer_commands), as_json)
+
+
+@bench.command()
+def latency(
+    door: Annotated[Door, typer.Option(help="Which way in.")] = Door.DIRECT,
+    rate: Annotated[int, typer.Option(help="Commands a second, due at fixed times.")] = 5_000,
+    seconds: Annotated[int, typer.Option(help="How long, after 3 s of warming up.")] = 20,
+    accounts: Annotated[int, typer.Option(help="Accounts they are spread over.")] = 1_000,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Open loop: time counts from when a command was due, to its answer (direct) or its fact at a reader (kafka).
+
+    Starts a Kafka and a worker of its own: nothing of yours is touched.
+
+    Example: `z0 bench latency --door direct --rate 5000 --seconds 20`
+    """
+    from z0.bench import latency as it
+    from z0.bench.cluster import own_worker
+
+    measure = it.direct if door is Door.DIRECT else it.kafka
+    with own_worker() as config:
+        _run(measure(config, rate=rate, seconds=seconds, accounts=accounts), as_json)
+
+
+def _run(measuring: Coroutine[Any, Any, Mapping[str, Any]], as_json: bool) -> None:
+    import uvloop
+
+    from z0.bench.figures import as_json as to_json
+    from z0.bench.figures import lines
+
+    figures = uvloop.run(measuring)
+    typer.echo(to_json(figures) if as_json else "\n".join(lines(figures)))
