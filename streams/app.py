@@ -6,7 +6,7 @@ Faust gives the group, rebalancing, table recovery and the agent; batches, engin
 
 import logging
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import faust
 
@@ -14,7 +14,7 @@ from streams.agents import commands
 from streams.door import DoorServer
 from streams.host import EngineHost
 from streams.lease import GroupLease
-from streams.transport import BatchTransport
+from streams.transport import BatchConsumer, BatchTransport
 from tables.budgets import budgets_table
 from tables.ledgers import ledgers_table
 from tables.snapshots import TableSnapshots
@@ -29,7 +29,7 @@ HEARTBEAT_INTERVAL_S: Final = 2.0
 COMMIT_INTERVAL_S: Final = 1.0  # only where to start reading; exactness comes from the applied offset
 
 
-class LedgerApp(faust.App):  # type: ignore[misc]  # faust ships incomplete types
+class LedgerApp(faust.App):
     """A worker: Faust's app with a host of engines and a direct door."""
 
     host: EngineHost
@@ -72,12 +72,12 @@ def _home(config: Config) -> Path:
 
 def _connect_life(app: LedgerApp) -> None:
     async def rewind(partition: int) -> None:
-        await app.consumer.rewind(partition)
+        await cast(BatchConsumer, app.consumer).rewind(partition)
 
     def crash(error: BaseException) -> None:
         app.add_future(app.crash(error))
 
-    async def recovered(sender: Any, **_: Any) -> None:
+    async def recovered(*_: Any, **__: Any) -> None:
         app.host.take(tp.partition for tp in app.consumer.assignment() if tp.topic == COMMANDS)
 
     app.host.rewind = rewind

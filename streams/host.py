@@ -7,9 +7,9 @@ broken log stops the worker: a person must look.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 
@@ -49,7 +49,7 @@ class EngineHost:
         self._limits = Limits(config.queue_commands_max, config.live_entities_max, config.snapshot_interval_ms)
         self.snapshots: TableSnapshots | None = None
         self.crash: Callable[[BaseException], None] = lambda error: None
-        self.rewind: Callable[[int], object] | None = None
+        self.rewind: Callable[[int], Coroutine[Any, Any, None]] | None = None
 
     async def connect(self) -> None:
         """Connect the producers."""
@@ -64,7 +64,7 @@ class EngineHost:
         if self._producer is not None:
             await self._producer.stop()
 
-    async def send_batch(self, topic: str, partition: int, records: list[tuple[bytes, bytes]]) -> Appended:
+    async def send_batch(self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]]) -> Appended:
         """One batch of snapshots on its changelog."""
         assert self._producer is not None, "connected"
         return await send_batch(self._producer, topic, partition, records)
@@ -129,7 +129,7 @@ class EngineHost:
 
     async def _rewind(self, partition: int) -> None:
         if self.rewind is not None:
-            await self.rewind(partition)  # type: ignore[misc]  # a coroutine function of Faust's consumer
+            await self.rewind(partition)
 
     # Doors ---------------------------------------------------------------------------------------
 

@@ -7,12 +7,11 @@ an engine finishes its batches in order. Changelogs are delivered message by mes
 """
 
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from faust.transport.consumer import RecordMap
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
-from mode.services import ServiceT
 
 from z0.log.inbox import NOTHING_READ, KafkaCommand
 from z0.names import COMMANDS
@@ -29,14 +28,16 @@ class FetchedCommands(NamedTuple):
     records: list[KafkaCommand]
 
 
-class BatchMessage(ConsumerMessage):  # type: ignore[misc]  # faust ships incomplete types
+class BatchMessage(ConsumerMessage):
     """A Faust message that stands for many records."""
 
     batch: FetchedCommands
 
 
-class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust ships incomplete types
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """aiokafka in a thread of its own, reading committed records only: producers may use transactions."""
+
+    app: Any  # our LedgerApp, with its host
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -48,8 +49,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
         self.app.host.lease.watch(self._ensure_consumer()._coordinator)
 
 
-class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # faust ships incomplete types
+class BatchConsumer(driver.Consumer):
     """Delivers `z0.commands` in batches and commits the last acked offset + 1."""
+
+    app: Any  # our LedgerApp, with its host
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._follows: dict[TP, int] = {}
@@ -94,7 +97,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # faust ships incom
             last.offset,
             last.timestamp / 1000,
             last.timestamp_type,
-            (),
+            [],
             None,
             b"",
             None,
@@ -105,9 +108,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # faust ships incom
         self._follows[tp] = last.offset
         return message
 
-    async def _drain_messages(self, fetcher: ServiceT) -> None:
+    async def _drain_messages(self, fetcher: Any) -> None:
         """Fetch and deliver until the fetcher stops. No gap bookkeeping: it costs more than all the rest together."""
-        fetcher_stopped = cast(Any, fetcher)._stopped.is_set
+        fetcher_stopped = fetcher._stopped.is_set
         try:
             while not (self.should_stop or fetcher_stopped()):
                 await self.sleep(0)
@@ -182,7 +185,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # faust ships incom
         await self.commit()
 
 
-class BatchTransport(driver.Transport):  # type: ignore[misc]  # faust ships incomplete types
+class BatchTransport(driver.Transport):
     """Faust's aiokafka transport with the consumer above."""
 
     Consumer = BatchConsumer

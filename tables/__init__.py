@@ -1,1 +1,1 @@
-"""Faust tables: snapshots of the entities' state. See README.md. Never install beside PyTables, which owns the same import name."""
+"""Faust tables: snapshots of the entities' state. See README.md. Never install beside PyTables: it has the same import name."""

@@ -6,19 +6,19 @@ the current event's partition, costs one producer call per key, and a failed sen
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import faust
 from faust.types import TP
 
-from tables.store import CLAIM_PREFIX, BLOCK_CACHE_BYTES, Fenced, MemoryStore, RocksStore, pack
+from tables.store import BLOCK_CACHE_BYTES, CLAIM_PREFIX, Fenced, MemoryStore, RocksStore, pack
 from z0.log.ports import Appended
 
 # (topic, partition, records) -> where the batch landed
 SendBatch = Callable[[str, int, Sequence[tuple[bytes, bytes]]], Awaitable[Appended]]
 
 
-class SnapshotTable(faust.Table):  # type: ignore[misc]  # faust ships incomplete types
+class SnapshotTable(faust.Table[bytes, bytes]):
     """Snapshots by key; every write is one batch on the changelog, and done when it is acked."""
 
     send_batch: SendBatch
@@ -31,8 +31,7 @@ class SnapshotTable(faust.Table):  # type: ignore[misc]  # faust ships incomplet
     @property
     def store(self) -> Fenced:
         """The local store, fenced."""
-        store: Fenced = self.data
-        return store
+        return cast(Fenced, self.data)
 
     async def claim(self, partition: int, epoch: int) -> None:
         """Write the claim of an epoch and wait for its ack; older epochs' later records are void from here on."""

@@ -19,7 +19,9 @@ def ledgers_table(app: Any, partitions: int) -> SnapshotTable:
 
 def new_table(app: Any, name: str, changelog: str, partitions: int) -> SnapshotTable:
     """A snapshot table with a changelog of a chosen name (Faust would derive one from the app's)."""
-    topic = app.topic(changelog, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", partitions=partitions)
+    topic = app.topic(
+        changelog, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", partitions=partitions
+    )
     topic.acks = False
     table = SnapshotTable(
         app, name=name, partitions=partitions, key_type=bytes, value_type=bytes, changelog_topic=topic, recovery_buffer_size=500

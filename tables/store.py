@@ -77,9 +77,7 @@ class Fenced:
         """Whether a key is left with void records only."""
         return self.has_prefix(partition, VOID_PREFIX)
 
-    def apply_changelog_batch(
-        self, batch: Iterable[Any], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]
-    ) -> None:
+    def apply_changelog_batch(self, batch: Iterable[Any], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]) -> None:
         """Fold records of the changelog, in their order; called by Faust's recovery."""
         offsets: dict[TP, int] = {}
         for event in batch:
@@ -102,7 +100,7 @@ class Fenced:
             self.put(partition, key, value)
 
 
-class RocksStore(Fenced, FaustRocksStore):  # type: ignore[misc]  # faust ships incomplete types
+class RocksStore(Fenced, FaustRocksStore):
     """On disk, one RocksDB per partition."""
 
     def put_raw(self, partition: int, key: bytes, value: bytes) -> None:
@@ -120,7 +118,7 @@ class RocksStore(Fenced, FaustRocksStore):  # type: ignore[misc]  # faust ships 
         return first is not None and first.startswith(prefix)
 
 
-class MemoryStore(Fenced, FaustMemoryStore):  # type: ignore[misc]  # faust ships incomplete types
+class MemoryStore(Fenced, FaustMemoryStore[bytes, bytes]):
     """In memory: every start reads the whole changelog."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -111,6 +111,8 @@ def decode_command(value: bytes) -> Command | Outcome:
     if len(value) > COMMAND_BYTES_MAX:
         return Outcome.TOO_LARGE
     try:
+        if not value.isascii():
+            value.decode()  # msgspec does not look into `data`: bytes that are not UTF-8 would get into the log
         return _command_decoder.decode(value)
     except msgspec.ValidationError as error:
         return _outcome_of(str(error))
@@ -121,7 +123,7 @@ def decode_command(value: bytes) -> Command | Outcome:
 def _outcome_of(message: str) -> Outcome:
     if message.endswith("`$.amount`"):
         return Outcome.BAD_AMOUNT
-    if message.endswith("`$.op`") or message.endswith("field `op`"):
+    if message.endswith(("`$.op`", "field `op`")):
         return Outcome.UNKNOWN_COMMAND
     return Outcome.MALFORMED
 

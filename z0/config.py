@@ -30,12 +30,22 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    home: Path = Field(Path(".z0"), description="Folder of the local stack's data, logs and run files, and of the worker's tables.")
+    home: Path = Field(
+        Path(".z0"), description="Folder of the local stack's data, logs and run files, and of the worker's tables."
+    )
 
-    kafka: str | None = Field(None, description="Bootstrap servers of a given Kafka (`host:port,host:port`); unset: the local one.")
-    postgres: str | None = Field(None, description="URL of a given Postgres (`postgresql://user:password@host:port/database`); unset: the local one.")
-    clickhouse: str | None = Field(None, description="URL of a given ClickHouse (`http://user:password@host:port/database`); unset: the local one.")
-    s3: str | None = Field(None, description="URL of a given S3 (`https://key:secret@host:port/bucket?region=auto`); unset: the local one.")
+    kafka: str | None = Field(
+        None, description="Bootstrap servers of a given Kafka (`host:port,host:port`); unset: the local one."
+    )
+    postgres: str | None = Field(
+        None, description="URL of a given Postgres (`postgresql://user:password@host:port/database`); unset: the local one."
+    )
+    clickhouse: str | None = Field(
+        None, description="URL of a given ClickHouse (`http://user:password@host:port/database`); unset: the local one."
+    )
+    s3: str | None = Field(
+        None, description="URL of a given S3 (`https://key:secret@host:port/bucket?region=auto`); unset: the local one."
+    )
 
     kafka_port: Port = _port(19092, "Port of the local Kafka.")
     kafka_controller_port: Port = _port(19093, "Port of the local Kafka's controller.")
@@ -46,17 +56,33 @@ class Config(BaseModel):
     api_port: Port = _port(18080, "Port of the HTTP API.")
     door_host: str = Field("127.0.0.1", description="Address that the worker's direct door binds to and announces.")
     door_port: Port = _port(18081, "Port of the worker's direct door.")
-    door_secret: SecretStr | None = Field(None, description="Shared secret of the direct door; needed where `Z0_DOOR_HOST` is not loopback.")
+    door_secret: SecretStr | None = Field(
+        None, description="Shared secret of the direct door; needed where `Z0_DOOR_HOST` is not loopback."
+    )
 
-    partitions: int = Field(8, ge=1, le=1024, description="Partitions of `z0.commands` and `z0.facts`; fixed when `z0 migrate` first runs.")
+    partitions: int = Field(
+        8, ge=1, le=1024, description="Partitions of `z0.commands` and `z0.facts`; fixed when `z0 migrate` first runs."
+    )
     replication: int = Field(1, ge=1, le=7, description="Replicas of every topic; 3 in production.")
-    min_insync_replicas: int = Field(1, ge=1, le=7, description="Replicas that must have a fact before it counts; 2 in production.")
+    min_insync_replicas: int = Field(
+        1, ge=1, le=7, description="Replicas that must have a fact before it counts; 2 in production."
+    )
     table_store: Literal["rocksdb", "memory"] = Field("rocksdb", description="Where a worker keeps its tables between snapshots.")
-    worker_id: str = Field("worker-1", pattern=r"^[a-z0-9-]{1,40}$", description="Name of this worker; part of its data folder and of its claims.")
-    snapshot_interval_ms: PositiveInt = Field(5_000, description="How often dirty entities are written to the tables, in milliseconds.")
-    queue_commands_max: PositiveInt = Field(20_000, description="Commands that may wait for one partition; above it the direct door answers `overloaded`.")
-    live_entities_max: PositiveInt = Field(50_000, description="Entities held in memory per partition; the rest is read from the tables.")
-    command_timeout_ms: PositiveInt = Field(5_000, description="How long the API waits for a decision before it answers 504, in milliseconds.")
+    worker_id: str = Field(
+        "worker-1", pattern=r"^[a-z0-9-]{1,40}$", description="Name of this worker; part of its data folder and of its claims."
+    )
+    snapshot_interval_ms: PositiveInt = Field(
+        5_000, description="How often dirty entities are written to the tables, in milliseconds."
+    )
+    queue_commands_max: PositiveInt = Field(
+        20_000, description="Commands that may wait for one partition; above it the direct door answers `overloaded`."
+    )
+    live_entities_max: PositiveInt = Field(
+        50_000, description="Entities held in memory per partition; the rest is read from the tables."
+    )
+    command_timeout_ms: PositiveInt = Field(
+        5_000, description="How long the API waits for a decision before it answers 504, in milliseconds."
+    )
     body_bytes_max: PositiveInt = Field(2_000_000, description="Largest HTTP body, in bytes.")
     sink_batch_rows_max: PositiveInt = Field(20_000, description="Facts that a sink writes at once.")
     sink_batch_age_ms: PositiveInt = Field(1_000, description="How long a sink waits for a batch to fill, in milliseconds.")

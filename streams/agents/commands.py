@@ -11,9 +11,11 @@ logger = logging.getLogger(__name__)
 
 def register(app: Any, partitions: int) -> None:
     """Add the agent to the app. The batch is acked by its engine, after the facts are durable."""
-    topic = app.topic(COMMANDS, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", partitions=partitions)
+    topic = app.topic(
+        COMMANDS, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", partitions=partitions
+    )
 
-    @app.agent(topic, name=COMMANDS_AGENT, concurrency=1)  # type: ignore[untyped-decorator]  # faust ships incomplete types
+    @app.agent(topic, name=COMMANDS_AGENT, concurrency=1)  # type: ignore[untyped-decorator]  # app is Any here
     async def commands(stream: Any) -> None:
         async for event in stream.noack().events():
             fetched: FetchedCommands = event.message.batch

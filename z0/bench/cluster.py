@@ -36,7 +36,13 @@ def own_kafka() -> Iterator[Config]:
     kafka, controller, door = free_ports(3)
     with tempfile.TemporaryDirectory(prefix="z0-bench-") as folder:
         config = given.model_copy(
-            update={"home": Path(folder), "kafka": None, "kafka_port": kafka, "kafka_controller_port": controller, "door_port": door}
+            update={
+                "home": Path(folder),
+                "kafka": None,
+                "kafka_port": kafka,
+                "kafka_controller_port": controller,
+                "door_port": door,
+            }
         )
         try:
             stack.up(config, servers_only=True, only=("kafka",), report=lambda name, text: None)

@@ -49,7 +49,9 @@ async def preload(producer: AIOKafkaProducer, topic: str, partitions: int, recor
     return count
 
 
-async def _send(producer: AIOKafkaProducer, topic: str, partition: int, records: list[tuple[str, bytes]]) -> "asyncio.Future[object]":
+async def _send(
+    producer: AIOKafkaProducer, topic: str, partition: int, records: list[tuple[str, bytes]]
+) -> "asyncio.Future[object]":
     batch = producer.create_batch()
     for key, value in records:
         batch.append(key=key.encode(), value=value, timestamp=None)
@@ -60,7 +62,9 @@ async def _send(producer: AIOKafkaProducer, topic: str, partition: int, records:
 
 async def span_ms(servers: str, topic: str, partitions: int, marks: tuple[bytes, ...], expected: int) -> int:
     """Wait until `expected` records with all `marks` are there; milliseconds from first to last by the broker's clock."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="earliest", max_poll_records=5_000)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="earliest", max_poll_records=5_000
+    )
     await consumer.start()
     try:
         consumer.assign([TopicPartition(topic, p) for p in range(partitions)])
@@ -117,7 +121,10 @@ async def theirs(config: Config, accounts: int, commands: int) -> float:
     producer = new_producer(config.kafka_servers)
     await producer.start()
     keys = [f"account-{n}" for n in range(accounts)]
-    events = ((keys[n % accounts], json.dumps({"id": str(n), "account": keys[n % accounts], "amount": "0.0125"}).encode()) for n in range(commands))
+    events = (
+        (keys[n % accounts], json.dumps({"id": str(n), "account": keys[n % accounts], "amount": "0.0125"}).encode())
+        for n in range(commands)
+    )
     await preload(producer, idiomatic.COMMANDS, config.partitions, events)
     await producer.stop()
     folder = Path(config.home) / "bench-idiomatic"
@@ -133,7 +140,9 @@ async def _peer_topics(config: Config) -> None:
     try:
         stamped = {"message.timestamp.type": "LogAppendTime"}
         names = {idiomatic.COMMANDS: {}, idiomatic.FACTS: stamped, idiomatic.CHANGELOG: {"cleanup.policy": "compact"}}
-        await admin.create_topics([NewTopic(name, config.partitions, 1, topic_configs=settings) for name, settings in names.items()])
+        await admin.create_topics(
+            [NewTopic(name, config.partitions, 1, topic_configs=settings) for name, settings in names.items()]
+        )
     finally:
         await admin.close()
 

@@ -21,12 +21,12 @@ def create_app(servers: str, folder: str, partitions: int) -> Any:
     """The app: models, a table, an agent."""
     import faust
 
-    class Spend(faust.Record, serializer="json"):  # type: ignore[misc,call-arg]  # faust ships incomplete types
+    class Spend(faust.Record, serializer="json"):
         id: str
         account: str
         amount: str
 
-    class Fact(faust.Record, serializer="json"):  # type: ignore[misc,call-arg]  # faust ships incomplete types
+    class Fact(faust.Record, serializer="json"):
         id: str
         account: str
         amount: str
@@ -41,7 +41,7 @@ def create_app(servers: str, folder: str, partitions: int) -> Any:
     facts = app.topic(FACTS, key_type=str, value_type=Fact, partitions=partitions)
     budgets = app.Table(TABLE, default=str, partitions=partitions)
 
-    @app.agent(commands)  # type: ignore[untyped-decorator]  # faust ships incomplete types
+    @app.agent(commands)
     async def spend(stream: Any) -> None:
         async for command in stream:
             available = Decimal(budgets[command.account] or "1000000000") - Decimal(command.amount)

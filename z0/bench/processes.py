@@ -17,7 +17,11 @@ def running(arguments: list[str], environment: Mapping[str, str], log: Path) -> 
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", *arguments], env={**os.environ, **environment}, stdout=out, stderr=out, start_new_session=True
+            [sys.executable, "-P", "-m", *arguments],
+            env={**os.environ, **environment},
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
         try:
             yield process

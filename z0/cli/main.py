@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from z0.cli import bench, run, stack
+from z0.cli import api, bench, run, sinks, stack, tenants
 from z0.errors import Z0Error
 
 app = typer.Typer(
@@ -18,6 +18,9 @@ app = typer.Typer(
 stack.register(app)
 run.register(app)
 bench.register(app)
+sinks.register(app)
+api.register(app)
+tenants.register(app)
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def migrate() -> None:
         typer.echo(f"created topic {name}")
     try:
         from sinks.migrate import migrate as migrate_stores
-    except ImportError: 
+    except ImportError:
         return
     migrate_stores(config)
     typer.echo("topics and stores are up to date")

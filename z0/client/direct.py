@@ -157,9 +157,7 @@ class DirectLedger:
         finally:
             deadline.cancel()
             call.missing = 0  # a caller that went away wants no retries
-        return [
-            self._named(answer, command) for answer, command in zip(call.answers, commands, strict=True)
-        ]
+        return [self._named(answer, command) for answer, command in zip(call.answers, commands, strict=True)]
 
     def _named(self, answer: Answer | None, command: Command) -> Answer:
         if answer is None:

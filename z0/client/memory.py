@@ -5,10 +5,9 @@ What it decides is what a worker decides; what it does not have is durability.
 """
 
 import asyncio
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
-
-from collections.abc import Sequence
 
 import msgspec
 
@@ -40,9 +39,7 @@ class MemoryLedger:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        ports = Ports(
-            self.log, self.snapshots, self.outbox, self.lease, self.clock, lambda _: MemoryIndex(), self.partition_of
-        )
+        ports = Ports(self.log, self.snapshots, self.outbox, self.lease, self.clock, lambda _: MemoryIndex(), self.partition_of)
         host = Host("memory", "memory", self._announce, self._rewind)
         self.engines = [PartitionEngine(p, ports, host, self._limits) for p in range(self.partitions)]
         self._tasks = [asyncio.create_task(engine.run()) for engine in self.engines]

@@ -5,15 +5,16 @@ On every wire a command is one JSON object with `op`; unknown fields are refused
 The JSON Schema in `docs/reference/` is generated from these classes.
 """
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from msgspec import Raw
+from msgspec import Meta, Raw
 
 from z0.domain.entity import Changes
 from z0.domain.facts import NO_DATA, Links
 
 COMMAND_BYTES_MAX: Final = 256 * 1024
 TTL_MS_MAX: Final = 366 * 24 * 3600 * 1000
+TIMESTAMP_MAX: Final = 253_402_300_799_999  # the year 9999: stores keep 64 bits, and a refusal fact keeps what was asked
 
 
 class Base(Links, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="op"):
@@ -22,7 +23,7 @@ class Base(Links, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_
     id: str  # chosen by the caller, unique within (tenant, ledger)
     tenant_id: str
     ledger_id: str
-    timestamp: int | None = None
+    timestamp: Annotated[int, Meta(ge=0, le=TIMESTAMP_MAX)] | None = None
     reply_to: str | None = None  # ledger that wants to hear the outcome
     data: Raw = NO_DATA  # a JSON object
 
@@ -94,4 +95,4 @@ class Read(Base, frozen=True, kw_only=True, omit_defaults=True, tag="read"):
 
 Command = CreateEntity | UpdateEntity | Append | AddBudget | DeductBudget | Reserve | Confirm | Release | Read
 TTL_MS_DEFAULT: Final = 3_600_000
-OPS: Final[dict[str, type[Any]]] = {c.__struct_config__.tag: c for c in Command.__args__}  # type: ignore[attr-defined]  # Union's members
+OPS: Final[dict[str, type[Any]]] = {c.__struct_config__.tag: c for c in Command.__args__}

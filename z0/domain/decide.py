@@ -34,7 +34,7 @@ from z0.domain.views import budget_view
 
 EVENT_TIME_PAST_MAX_MS: Final = 366 * 24 * 3600 * 1000
 EVENT_TIME_FUTURE_MAX_MS: Final = 24 * 3600 * 1000
-EXPIRIES_PER_FACT_MAX: Final = 500  # a fact of 500 reservations stays under 64 KiB
+EXPIRIES_PER_FACT_MAX: Final = 500  # a fact of 500 reservations stays under 256 KiB, whatever their ids
 _NO_BUDGET: Final = Budget()
 _encode = msgspec.json.Encoder().encode
 
@@ -86,7 +86,7 @@ def decide(state: LedgerState, command: Command, units: int | None, now_ms: int)
 
 
 def expiry_drafts(state: LedgerState, now_ms: int) -> list[Draft]:
-    """Facts for the holds whose time has come, by currency, at most 500 reservations each. Takes them off the index of expiries."""
+    """Facts for the holds whose time has come, by currency, at most 500 each. Takes them off the index of expiries."""
     due = due_holds(state, now_ms)
     by_currency: dict[str, list[str]] = {}
     for reservation in due:
@@ -117,21 +117,37 @@ def _expiries_of(state: LedgerState, currency: str, names: list[str]) -> list[Dr
 
 def refusal_draft(state: LedgerState, command: Command, refusal: Refusal, request: bytes) -> Draft:
     """The fact of a final refusal."""
-    balance = budget_view(state.budgets.get(refusal.currency, _NO_BUDGET)) if refusal.currency else None
+    budget = state.budgets.get(refusal.currency, _NO_BUDGET) if refusal.currency else None
+    balance = budget_view(budget) if budget is not None else None
     op = str(command.__struct_config__.tag)
     data = RefusedData(refusal.outcome, refusal.rule, op, Raw(request), balance, balance)
-    return Draft(FactType.DECISION, FactType.REFUSED, currency=refusal.currency, data=Raw(_encode(data)))
+    available = balance.available if balance is not None else None
+    return Draft(FactType.DECISION, FactType.REFUSED, currency=refusal.currency, available=available, data=Raw(_encode(data)))
 
 
 def _refused_by_lifecycle(state: LedgerState, command: Command) -> Refusal | None:
     if type(command) is CreateEntity:
         return Refusal(Outcome.ENTITY_EXISTS, "entity.exists") if state.entity else None
     assert state.entity is not None, "unknown entities are refused before"
-    if state.entity.status is Status.ACTIVE or type(command) is UpdateEntity:
+    if type(command) is UpdateEntity:
+        return _refused_update(state.entity, command)
+    if state.entity.status is Status.ACTIVE:
         return None
     if state.entity.status is Status.RETIRING and type(command) in (Confirm, Release):
         return None
     return Refusal(Outcome.ENTITY_NOT_ACTIVE, f"lifecycle.{state.entity.status}")
+
+
+def _refused_update(entity: Entity, command: UpdateEntity) -> Refusal | None:
+    if command.expected_version is not None and command.expected_version != entity.version:
+        return Refusal(Outcome.VERSION_CONFLICT, "entity.version")
+    status = command.changes.status
+    if status is msgspec.UNSET or status is entity.status:
+        takes_changes = entity.status in (Status.ACTIVE, Status.RETIRING)
+        return None if takes_changes else Refusal(Outcome.ENTITY_NOT_ACTIVE, f"lifecycle.{entity.status}")
+    if status not in ARROWS[entity.status]:
+        return Refusal(Outcome.BAD_TRANSITION, f"lifecycle.{entity.status}")
+    return None
 
 
 def _refused_by_time(command: Command, now_ms: int) -> Refusal | None:
@@ -160,17 +176,7 @@ def _create(state: LedgerState, command: CreateEntity, units: int | None, now_ms
     return Draft(FactType.LIFECYCLE, FactType.CREATED, data=Raw(_encode(CreatedData(entity))))
 
 
-def _update(state: LedgerState, command: UpdateEntity, units: int | None, now_ms: int) -> Draft | Refusal:
-    entity = state.entity
-    assert entity is not None, "unknown entities are refused before"
-    if command.expected_version is not None and command.expected_version != entity.version:
-        return Refusal(Outcome.VERSION_CONFLICT, "entity.version")
-    status = command.changes.status
-    if status is msgspec.UNSET:
-        if entity.status not in (Status.ACTIVE, Status.RETIRING):
-            return Refusal(Outcome.ENTITY_NOT_ACTIVE, f"lifecycle.{entity.status}")
-    elif status is not entity.status and status not in ARROWS[entity.status]:
-        return Refusal(Outcome.BAD_TRANSITION, f"lifecycle.{entity.status}")
+def _update(state: LedgerState, command: UpdateEntity, units: int | None, now_ms: int) -> Draft:
     return Draft(FactType.LIFECYCLE, FactType.UPDATED, data=Raw(_encode(UpdatedData(command.changes))))
 
 

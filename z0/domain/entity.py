@@ -45,12 +45,12 @@ class Entity(Struct, frozen=True, kw_only=True):
     updated_at: int
 
 
-class Changes(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Changes(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What an update changes: absent fields stay, null clears; `data` is merged by RFC 7396."""
 
-    subtype: str | None | UnsetType = UNSET
-    parent_id: str | None | UnsetType = UNSET
-    owner_id: str | None | UnsetType = UNSET
+    subtype: str | UnsetType | None = UNSET
+    parent_id: str | UnsetType | None = UNSET
+    owner_id: str | UnsetType | None = UNSET
     status: Status | UnsetType = UNSET
     data: dict[str, Any] | UnsetType = UNSET
 

@@ -9,9 +9,9 @@ where `hash` is SHA-256 over the stored bytes without the last member, that is o
 and `prev_hash` is the hash of the ledger's fact before (64 zeros for the first).
 """
 
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 RULES_VERSION: Final = 1
 ZERO_HASH: Final = "0" * 64
@@ -41,7 +41,7 @@ class Links(Struct, frozen=True, kw_only=True, omit_defaults=True):
     from_entity: str | None = None
     to_entity: str | None = None
     config_id: str | None = None
-    config_version: int | None = None
+    config_version: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
     trace_id: str | None = None
     correlation_id: str | None = None
     external_source: str | None = None

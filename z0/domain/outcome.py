@@ -51,7 +51,7 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
 
 
-def kind(outcome: Outcome) -> Kind:  # noqa: C901 - one flat table, exhaustive by type
+def kind(outcome: Outcome) -> Kind:
     """How an outcome is kept."""
     match outcome:
         case Outcome.ACCEPTED:
@@ -103,12 +103,12 @@ MEANINGS: dict[Outcome, str] = {
     Outcome.BAD_COMMAND_ID: "`id` is not 1 to 200 visible ASCII characters.",
     Outcome.BAD_LEDGER_ID: "`ledger_id` is not a namespace followed by an entity id of that type, such as `account_acct_123`.",
     Outcome.WRONG_KEY: "The key of the Kafka record is not the command's `ledger_id`.",
-    Outcome.BAD_AMOUNT: "An amount is not a plain decimal string above zero with at most 12 decimals and 26 digits before the point.",
+    Outcome.BAD_AMOUNT: "An amount is no plain decimal string above zero with at most 12 decimals and 26 digits before them.",
     Outcome.UNKNOWN_CURRENCY: "`currency` is not an active ISO 4217 code.",
     Outcome.NOT_OWNER: "The worker that was asked does not own the partition (any more); the client asks the next owner.",
     Outcome.WARMING_UP: "The owner is still reading its log and cannot yet judge repeats.",
     Outcome.OVERLOADED: "The owner's queue is full; send again after a pause.",
-    Outcome.TIMEOUT: "No answer within the deadline. The command may or may not have been decided: the same id is safe and gives the first outcome.",
+    Outcome.TIMEOUT: "No answer within the deadline. It may have been decided: the same id is safe and gives the first outcome.",
     Outcome.ID_REUSED: "The command id was used before on this ledger with another body.",
     Outcome.UNKNOWN_ENTITY: "The tenant has no such entity. Another tenant's entity answers the same.",
     Outcome.ENTITY_EXISTS: "The entity exists already.",

@@ -17,7 +17,7 @@ from z0.domain.answer import Answer
 from z0.domain.check import check_form
 from z0.domain.commands import Command, CreateEntity
 from z0.domain.decide import Draft, Refusal, decide, expiry_drafts, refusal_draft
-from z0.domain.facts import RULES_VERSION, Cause, Fact
+from z0.domain.facts import RULES_VERSION, Cause, Fact, Links
 from z0.domain.ids import parse_ledger_id
 from z0.domain.outcome import Kind, Outcome, kind
 from z0.domain.state import LedgerState, apply
@@ -69,6 +69,13 @@ class _Result(Struct, frozen=True, gc=False):
     forward_to: int | None = None
 
 
+def _refused(outcome: Outcome, command: Command | None) -> _Result:
+    """A refusal that leaves no fact."""
+    if command is None:
+        return _Result(outcome)
+    return _Result(outcome, command_id=command.id, ledger_id=command.ledger_id)
+
+
 class Decider:
     """Decides for one partition under one epoch. A new epoch gets a new one, so that nothing undone is carried over."""
 
@@ -118,7 +125,7 @@ class Decider:
     def _prepare(self, item: Direct | Kafka) -> "_Prepared":
         """Everything that needs neither state nor index."""
         if isinstance(item, Direct):
-            return _prepare(item, item.group.commands[item.index], None)
+            return _prepare(item, item.group.commands[item.place], None)
         if item.command.offset <= self.applied:  # its effects are in the log already
             return _Prepared(item)
         return _prepare(item, item.command.value or b"", item.command)
@@ -172,8 +179,7 @@ class Decider:
     def _decide(self, ready: "_Prepared", round_: Round) -> _Result:
         command = ready.command
         if ready.outcome is not None or command is None:
-            name = ("", "") if command is None else (command.id, command.ledger_id)
-            return _Result(ready.outcome or Outcome.MALFORMED, None, False, *name)
+            return _refused(ready.outcome or Outcome.MALFORMED, command)
         state = self._working.get(command.ledger_id)
         if state is None:
             misplaced = self._misplaced(command, ready.kafka)
@@ -184,24 +190,24 @@ class Decider:
     def _misplaced(self, command: Command, kafka: KafkaCommand | None) -> _Result | None:
         """A ledger without state here may be a typing error, or live on another partition."""
         if parse_ledger_id(command.ledger_id) is None:
-            return _Result(Outcome.BAD_LEDGER_ID, None, False, command.id, command.ledger_id)
+            return _refused(Outcome.BAD_LEDGER_ID, command)
         right = self._partition_of(command.ledger_id)
         if right == self._partition:
             return None
         forwarded = kafka is not None and any(name == FORWARDED_HEADER for name, _ in kafka.headers)
         forward_to = right if kafka is not None and not forwarded else None
         outcome = Outcome.WRONG_KEY if forwarded else Outcome.NOT_OWNER
-        return _Result(outcome, None, False, command.id, command.ledger_id, forward_to=forward_to)
+        return _Result(outcome, command_id=command.id, ledger_id=command.ledger_id, forward_to=forward_to)
 
     def _known(self, command: Command, state: LedgerState | None, ready: "_Prepared", round_: Round) -> _Result:
         first = self._pending.get(ready.key) or self._first.get(ready.key)
         if first is not None:
             if first.digest != ready.digest:
-                return _Result(Outcome.ID_REUSED, None, False, command.id, command.ledger_id)
-            return _Result(first.outcome, first, True, command.id, command.ledger_id)
+                return _refused(Outcome.ID_REUSED, command)
+            return _Result(first.outcome, entry=first, repeated=True, command_id=command.id, ledger_id=command.ledger_id)
         refused = _refused_unrecorded(command, state)
         if refused is not None:
-            return _Result(refused, None, False, command.id, command.ledger_id)
+            return _refused(refused, command)
         if state is None:
             state = self._working.get_or_new(command.ledger_id)
         return self._fresh(command, state, ready, round_)
@@ -213,14 +219,14 @@ class Decider:
         decision = decide(state, command, ready.units, self.batch_time_ms)
         if decision is None:
             view = _encode(state_view(state))
-            return _Result(Outcome.ACCEPTED, None, False, command.id, command.ledger_id, view)
+            return _Result(Outcome.ACCEPTED, command_id=command.id, ledger_id=command.ledger_id, state=view)
         outcome = Outcome.ACCEPTED
         if isinstance(decision, Refusal):
             outcome = decision.outcome
             decision = refusal_draft(state, command, decision, ready.canonical)
         entry = self._append(state, command, decision, outcome, ready, round_)
         self._pending[ready.key] = round_.entries[ready.key] = entry
-        return _Result(outcome, entry, False, command.id, command.ledger_id)
+        return _Result(outcome, entry=entry, command_id=command.id, ledger_id=command.ledger_id)
 
     def _append(
         self,
@@ -282,12 +288,7 @@ class Decider:
         )
 
 
-_LINK_FIELDS: Final = (
-    "source_id", "asset_id", "campaign_id", "contact_id", "deal_id", "tool_id", "user_id", "parent_invocation_id", "from_entity",
-    "to_entity", "config_id", "config_version", "trace_id", "correlation_id", "external_source", "external_id", "workflow_id", "reply_to",
-)  # fmt: skip
-
-
+_LINK_FIELDS: Final = (*Links.__struct_fields__, "reply_to")
 _links_of = attrgetter(*_LINK_FIELDS)
 _NO_LINKS: Final = (None,) * len(_LINK_FIELDS)
 
@@ -364,4 +365,3 @@ def _value(value: bytes | None) -> dict[str, str | None]:
         return {"value": value.decode() if value is not None else None}
     except UnicodeDecodeError:
         return {"value_base64": base64.b64encode(value or b"").decode()}
-

@@ -4,9 +4,9 @@ command comes to (`z0.domain.decide`), how an epoch begins (`z0.log.recovery`).
 
 Order of effects of a round, and what a crash after each step does:
  1. Take what waits, decide it in memory.               lost with the process; Kafka's commands are read again, callers retry
- 2. Send forwards and dead letters, wait for the acks.  they are sent again: a forward keeps its command id, a dead letter its key
+ 2. Send forwards and dead letters, wait for the acks.  they are sent again: a forward with its id, a dead letter with its key
  3. Wait for the round before, append the facts.        not acked: void or valid, the next claim's replay tells which
- 4. On the ack compare offsets; else the epoch dies.    the facts are durable; the replay folds them, retries find them in the index
+ 4. On the ack compare offsets; else the epoch dies.    the facts are durable; the replay folds them and rebuilds the index
  5. Write the index (entries and position together).    the replay starts at the index's position and writes them again
  6. Answer the direct callers, mark entities dirty.     a caller that heard nothing retries and gets the first outcome
  7. Acknowledge the Kafka batches.                      read again, skipped by the applied offset
@@ -175,7 +175,11 @@ class PartitionEngine:
         self._working = working
         self._next_offset = self._acked_offset = epoch.number + 1
         self._snapshotter = Snapshotter(
-            self.partition, epoch.number, snapshots=ports.snapshots, working=working, interval_ms=self._limits.snapshot_interval_ms
+            self.partition,
+            epoch.number,
+            snapshots=ports.snapshots,
+            working=working,
+            interval_ms=self._limits.snapshot_interval_ms,
         )
         self._snapshotter.wake = self._work.set
         await self._host.announce(self.partition, epoch.number)
@@ -200,7 +204,7 @@ class PartitionEngine:
         self._decided = self._in_flight = None
         self._epoch = self._decider = self._snapshotter = None
         for item in waiting:
-            item.group.answer(item.index, Answer("", "", outcome, partition=self.partition))
+            item.group.answer(item.place, Answer("", "", outcome, partition=self.partition))
 
     # Serving -------------------------------------------------------------------------------------
 
@@ -283,7 +287,7 @@ class PartitionEngine:
             self._working.dirty.update(round_.touched)
             self.facts_appended += len(round_.records)
         for item, answer in round_.answers:
-            item.group.answer(item.index, answer)
+            item.group.answer(item.place, answer)
         for batch in round_.acknowledge:
             self._inbox.finished(batch)
             batch.acknowledge()

@@ -60,7 +60,7 @@ class Direct(NamedTuple):
     """One direct command to decide."""
 
     group: DirectGroup
-    index: int
+    place: int
 
 
 class Kafka(NamedTuple):
@@ -118,7 +118,7 @@ class Inbox:
         """Commands to decide next, those who wait first; at most `limit`, and no more once they have `bytes_max` bytes."""
         kafka_limit = min(limit, KAFKA_HELPING_SHARED) if self._direct_waiting else limit
         for direct in self._take_direct(limit):
-            bytes_max -= len(direct.group.commands[direct.index])
+            bytes_max -= len(direct.group.commands[direct.place])
             yield direct
             if bytes_max <= 0:
                 return
@@ -155,7 +155,11 @@ class Inbox:
 
     def drop(self) -> list[Direct]:
         """Forget everything queued; the direct commands that were not taken are returned, to be told."""
-        left = [Direct(group, i) for n, group in enumerate(self._direct) for i in range(0 if n else self._direct_index, len(group.commands))]
+        left = [
+            Direct(group, i)
+            for n, group in enumerate(self._direct)
+            for i in range(0 if n else self._direct_index, len(group.commands))
+        ]
         self._direct.clear()
         self._kafka.clear()
         self._direct_index = self._kafka_index = self._direct_waiting = self.kafka_waiting = 0

@@ -147,14 +147,14 @@ class RocksIndex:
 
 def _options() -> Options:
     options = Options(raw_mode=True)
-    options.create_if_missing(True)
+    options.create_if_missing(True)  # noqa: FBT003 - rocksdict's API
     options.set_write_buffer_size(8 * 1024 * 1024)
     options.set_max_write_buffer_number(3)
     # Nearly every look-up is for an id never seen: filters answer those, also for what is still in memory.
     options.set_memtable_prefix_bloom_ratio(0.1)
     options.set_memtable_whole_key_filtering(True)
     table = BlockBasedOptions()
-    table.set_bloom_filter(10, False)
+    table.set_bloom_filter(10, False)  # noqa: FBT003 - rocksdict's API
     table.set_block_cache(Cache(8 * 1024 * 1024))  # rocksdict's default is 2 GiB per file
     options.set_block_based_table_factory(table)
     return options

@@ -157,6 +157,7 @@ class KafkaOutbox:
 
     async def send(self, messages: Sequence[Message]) -> None:
         acks = [
-            await self._producer.send(m.topic, key=m.key, value=m.value, partition=m.partition, headers=list(m.headers)) for m in messages
+            await self._producer.send(m.topic, key=m.key, value=m.value, partition=m.partition, headers=list(m.headers))
+            for m in messages
         ]
         await asyncio.gather(*acks)

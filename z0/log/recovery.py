@@ -131,4 +131,3 @@ class Replay:
         if position.next_offset > self._index.position().next_offset:
             self._index.put(self._entries, position)
         self._entries = {}
-

@@ -112,4 +112,6 @@ async def _problems(admin: AIOKafkaAdminClient, present: list[Topic]) -> list[st
 
 async def _settings(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
     responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
-    return {resource[3]: {entry[0]: entry[1] for entry in resource[4]} for response in responses for resource in response.resources}
+    return {
+        resource[3]: {entry[0]: entry[1] for entry in resource[4]} for response in responses for resource in response.resources
+    }

@@ -1,0 +1,50 @@
+"""
+The application. Owns: putting the rooms of the API together and their lifetime. Does not own: any route.
+
+What it depends on is handed in, and nothing is opened before the lifespan begins: a test hands in twins.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+
+from api import docs, problems
+from api.auth import Verifier
+from api.gateway import Gateway
+from api.middleware import Authenticate, LimitBody
+from api.reads import Reads
+from api.routers import budget, commands, entities, health
+from z0.client.ports import Ledger
+from z0.clock import Clock, SystemClock
+from z0.config import Config
+
+VERSION = "1"
+
+
+def create_app(*, config: Config, ledger: Ledger, reads: Reads, clock: Clock | None = None) -> FastAPI:
+    """The application over a ledger and a query store; it starts and stops both."""
+    app = FastAPI(title="z0", version=VERSION, lifespan=_lifespan(ledger, reads))
+    gateway = Gateway(ledger, config.command_timeout_ms)
+    for router in (
+        entities.routes(gateway, reads),
+        budget.routes(gateway),
+        commands.routes(gateway),
+        health.routes(ledger, reads),
+    ):
+        app.include_router(router)
+    problems.install(app)
+    docs.install(app)
+    # The last one added is the first to see a request: nobody without a key makes us read a body.
+    app.add_middleware(LimitBody, bytes_max=config.body_bytes_max)
+    app.add_middleware(Authenticate, verifier=Verifier(ledger, clock or SystemClock(), config.command_timeout_ms))
+    return app
+
+
+def _lifespan(ledger: Ledger, reads: Reads) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with ledger, reads:
+            yield
+
+    return lifespan

@@ -1,0 +1,231 @@
+"""
+The OpenAPI document. Owns: the shapes that responses are shown with, and the schema of a command, generated from the classes that
+check it. Does not own: the responses themselves (`api.answers`); a test validates every example against these shapes.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from msgspec import Struct
+from pydantic import BaseModel, ConfigDict
+
+from api.examples import unmarked
+from api.items import COMMANDS_MAX
+from z0.domain.commands import OPS
+from z0.domain.outcome import Outcome
+
+_REF: Final = "#/components/schemas/{name}"
+TAGS: Final = [
+    {"name": "entities", "description": "Accounts, assets, contacts, deals and the rest: one ledger each."},
+    {"name": "facts", "description": "What happened, for ever."},
+    {"name": "budget", "description": "Money in and out."},
+    {"name": "reservations", "description": "Holds on money."},
+    {"name": "commands", "description": "Any command as JSON, one or up to 1,000."},
+    {"name": "health", "description": "For load balancers and supervisors; no API key."},
+]
+DESCRIPTION: Final = (
+    "An economic ledger: budgets are decided in milliseconds and every decision is a fact.\n\n"
+    "Amounts are decimal strings, times are Unix milliseconds. A command has an id (`Idempotency-Key`, or `id`): the same id and "
+    "the same body give the first outcome again. After 503 and 504 send the same request with the same id. Problems are "
+    "`application/problem+json` with a stable `code`."
+)
+
+
+class _Doc(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class AsOfDoc(_Doc):
+    """The position of the log that an answer reflects."""
+
+    partition: int
+    offset: int
+
+
+class AnswerDoc(_Doc):
+    """What a command came to."""
+
+    command_id: str
+    outcome: Outcome
+    repeated: bool
+    fact_id: str | None
+    seq: int | None
+    available: str | None
+    currency: str | None
+    reservation_id: str | None
+    expires_at: int | None
+    as_of: AsOfDoc | None
+    recorded_at: int | None
+    state: dict[str, Any] | None = None
+
+
+class FieldErrorDoc(_Doc):
+    """One thing wrong with a request."""
+
+    loc: list[str | int]
+    msg: str
+
+
+class ProblemDoc(BaseModel):
+    """A problem (RFC 9457); a refusal by the ledger also has the members of an answer."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    instance: str | None = None
+    command_id: str | None = None
+    errors: list[FieldErrorDoc] | None = None
+
+
+class BudgetDoc(_Doc):
+    """
+    One currency.
+
+    remaining = deposited + credits + transferred_in - spent - transferred_out; available = remaining - reserved.
+    """
+
+    deposited: str
+    credits: str
+    spent: str
+    transferred_in: str
+    transferred_out: str
+    reserved: str
+    remaining: str
+    available: str
+
+
+class ReservationDoc(_Doc):
+    """One open reservation."""
+
+    currency: str
+    amount: str
+    expires_at: int
+    created_at: int
+    workflow_id: str | None
+
+
+class EntityDoc(_Doc):
+    """State of an entity; at most 1,000 reservations are shown."""
+
+    entity: dict[str, Any]
+    seq: int
+    head_hash: str
+    recorded_at: int
+    budgets: dict[str, BudgetDoc]
+    reservations: dict[str, ReservationDoc]
+    reservations_open: int
+    as_of: AsOfDoc
+
+
+class FactsDoc(_Doc):
+    """A page of facts, each as it is stored."""
+
+    facts: list[dict[str, Any]]
+    next_after: int | None
+    complete: bool
+    head_seq: int
+    as_of: AsOfDoc
+
+
+class ItemDoc(BaseModel):
+    """One command of a batch; `outcome` may also be a code of the API itself, such as `forbidden`."""
+
+    index: int
+    status: int
+    command_id: str
+    outcome: str
+    repeated: bool
+    code: str | None = None
+    detail: str | None = None
+    errors: list[FieldErrorDoc] | None = None
+
+
+class BatchDoc(_Doc):
+    """The answers in the order of the commands."""
+
+    results: list[ItemDoc]
+
+
+class ReadyDoc(_Doc):
+    """Everything that requests need is there."""
+
+    status: str
+
+
+def body_of(schema: str, examples: dict[str, Any]) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads its body itself."""
+    content = {"application/json": {"schema": {"$ref": _REF.format(name=schema)}, "examples": examples}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def command_schemas() -> dict[str, Any]:
+    """Schemas of every command as HTTP takes it, and of the two bodies that hold them."""
+    shapes = [_http_form(tag, command) for tag, command in OPS.items()]
+    refs, parts = msgspec.json.schema_components(shapes, ref_template=_REF)
+    mapping = {tag: ref["$ref"] for tag, ref in zip(OPS, refs, strict=True)}
+    union = {"oneOf": list(refs), "discriminator": {"propertyName": "op", "mapping": mapping}}
+    items = {"type": "array", "minItems": 1, "maxItems": COMMANDS_MAX, "items": {"$ref": _REF.format(name="CommandRequest")}}
+    batch = {"type": "object", "properties": {"commands": items}, "required": ["commands"], "additionalProperties": False}
+    return {**parts, "CommandRequest": union, "BatchRequest": batch}
+
+
+def _http_form(tag: str, command: type[Any]) -> type[Struct]:
+    """The command's own fields, but the tenant: that one comes from the key. The schema of a Raw payload is that of an object."""
+    fields: list[Any] = [("id", str, ""), ("ledger_id", str, ""), ("entity_id", str, "")]
+    for field in msgspec.structs.fields(command):
+        if field.name == "data":
+            fields.append(("data", dict[str, Any], msgspec.field(default_factory=dict)))
+        elif field.required and field.name not in ("id", "tenant_id", "ledger_id"):
+            fields.append((field.name, field.type))
+        elif not field.required:
+            fields.append((field.name, field.type, field.default))
+    form = msgspec.defstruct(command.__name__, fields, kw_only=True, tag=tag, tag_field="op", forbid_unknown_fields=True)
+    form.__doc__ = command.__doc__
+    return form
+
+
+def install(app: FastAPI) -> None:
+    """Make `app` give this document, computed once."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    # FastAPI's documented way to extend the document is to replace the method.
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    raw = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, tags=TAGS)
+    document: dict[str, Any] = unmarked(raw)
+    components = document["components"]
+    components["schemas"].update(command_schemas())
+    components["securitySchemes"] = {"ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if path.startswith("/v1/"):
+                operation["security"] = [{"ApiKey": []}]
+            # FastAPI announces its own 422, with a body that this API never sends.
+            _drop_foreign_422(operation["responses"])
+            _problems_are_problem_json(operation["responses"])
+    for name in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(name, None)
+    return document
+
+
+def _drop_foreign_422(responses: dict[str, Any]) -> None:
+    if "HTTPValidationError" in str(responses.get("422", "")):
+        del responses["422"]
+
+
+def _problems_are_problem_json(responses: dict[str, Any]) -> None:
+    for status, response in responses.items():
+        content = response.get("content", {})
+        if int(status) >= 400 and "application/problem+json" in content:
+            schema = content.pop("application/json", {}).get("schema")
+            content["application/problem+json"]["schema"] = schema

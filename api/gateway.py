@@ -1,0 +1,145 @@
+"""
+From a request to the ledger and back. Owns: the id of a command, the scope that it needs, handing it in, answering.
+Does not own: how a body becomes a command (`api.schemas`, `api.items`), nor the ledger (`z0.client`).
+"""
+
+from typing import Any, Final
+from uuid import uuid4
+
+import msgspec
+from msgspec import Raw, Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.answers import ItemOut, answer_response, answered_item, refused_item
+from api.auth import Caller
+from api.errors import Code, FieldError, Problem
+from api.items import check_payload, check_utf8, checked, command_id_in, parse_item
+from api.keys import Scope
+from api.middleware import caller_of
+from api.schemas import LinksBody
+from z0.client.ports import Ledger
+from z0.domain.answer import Answer
+from z0.domain.commands import Command, Read
+from z0.domain.facts import NO_DATA
+from z0.domain.ids import EntityType, ledger_id, parse_ledger_id
+from z0.domain.outcome import Outcome
+
+AUTO_PREFIX: Final = "auto-"
+# Who may act in a tenant's name is decided by these two; a key that only writes facts must not make itself a better key.
+_GUARDED_TYPES: Final = frozenset({EntityType.TENANT, EntityType.KEY})
+
+
+class _Payload(Struct, frozen=True):
+    data: Raw = NO_DATA
+
+
+_payload_decoder = msgspec.json.Decoder(_Payload)
+
+
+class Gateway:
+    """Hands commands of callers to the ledger."""
+
+    def __init__(self, ledger: Ledger, timeout_ms: int) -> None:
+        self._ledger = ledger
+        self._timeout_ms = timeout_ms
+
+    async def run(self, request: Request, command: Command) -> Response:
+        """Submit one command and answer it."""
+        try:
+            allow(caller_of(request), checked(command))
+        except Problem as problem:
+            problem.command_id = command.id
+            raise
+        answer = await self._ledger.submit(command, timeout_ms=self._timeout_ms)
+        return answer_response(answer, request.url.path)
+
+    async def read(self, request: Request, entity_id: str) -> Answer:
+        """
+        The state of an entity of the caller's tenant.
+
+        Raises:
+            Problem: the id is no entity id, or the caller may not read it.
+        """
+        tenant = caller_of(request).tenant_id
+        command = Read(id=f"read-{uuid4().hex}", tenant_id=tenant, ledger_id=ledger_of(entity_id))
+        allow(caller_of(request), command)
+        return await self._ledger.submit(command, timeout_ms=self._timeout_ms)
+
+    async def run_batch(self, caller: Caller, items: list[Raw], key: str) -> list[ItemOut]:
+        """Every item's own answer, in order; an item that is no command does not reach the ledger and spoils no other."""
+        results: dict[int, ItemOut] = {}
+        commands: dict[int, Command] = {}
+        for index, raw in enumerate(items):
+            default_id = f"{key}/{index}"
+            try:
+                command = parse_item(bytes(raw), caller.tenant_id, default_id)
+                allow(caller, command)
+                commands[index] = command
+            except Problem as problem:
+                results[index] = refused_item(index, command_id_in(bytes(raw)) or default_id, problem)
+        if commands:
+            answers = await self._ledger.submit_many(list(commands.values()), timeout_ms=self._timeout_ms)
+            results.update((index, answered_item(index, answer)) for index, answer in zip(commands, answers, strict=True))
+        return [results[index] for index in range(len(items))]
+
+
+def allow(caller: Caller, command: Command) -> None:
+    """
+    Check the scopes that a command needs.
+
+    Raises:
+        Problem: one is missing.
+    """
+    reads = type(command) is Read
+    needed = Scope.READ if reads else Scope.WRITE
+    if needed not in caller.scopes:
+        raise _missing(needed)
+    ref = parse_ledger_id(command.ledger_id)
+    if ref is None or ref.type not in _GUARDED_TYPES:
+        return
+    if Scope.ADMIN not in caller.scopes:
+        raise _missing(Scope.ADMIN)
+    if ref.type is EntityType.TENANT and not reads:
+        raise Problem(Code.FORBIDDEN, "Tenants are made and changed by the operator, not over HTTP.")
+
+
+def _missing(scope: Scope) -> Problem:
+    return Problem(Code.FORBIDDEN, f"The API key lacks the scope `{scope}`.")
+
+
+def command_id(header: str | None, in_body: str | None) -> str:
+    """
+    The id of a command: the caller's, or a new one.
+
+    Raises:
+        Problem: header and body name two.
+    """
+    if header is not None and in_body is not None and header != in_body:
+        raise Problem(Code.COMMAND_ID_CONFLICT)
+    return header or in_body or AUTO_PREFIX + uuid4().hex
+
+
+def ledger_of(entity_id: str) -> str:
+    """
+    The ledger of the entity that a path or a body names.
+
+    Raises:
+        Problem: it names none.
+    """
+    try:
+        return ledger_id(entity_id)
+    except ValueError as error:
+        raise Problem(Outcome.BAD_LEDGER_ID, errors=[FieldError(["id"], str(error))]) from None
+
+
+async def fields_of(request: Request, body: LinksBody) -> dict[str, Any]:
+    """The fields of a command that a body gives; `data` as the bytes that were sent."""
+    fields = {name: getattr(body, name) for name in body.model_fields_set}
+    fields.pop("id", None)
+    raw = await request.body()
+    check_utf8(raw)
+    if "data" in fields:
+        check_payload(raw)
+        fields["data"] = _payload_decoder.decode(raw).data
+    return fields

@@ -1,0 +1,115 @@
+"""
+What the API asks Postgres. Owns: the port `Reads` and its implementation over `queries.sql`. Twin in the tests.
+Does not own: the schema (`sinks/postgres/migrations`), nor who writes it.
+
+Every query filters on the tenant. Nothing is opened before `__aenter__`, and the API starts also while Postgres is away.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from importlib.resources import files
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Protocol, Self
+
+import psycopg
+from psycopg.abc import Params
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from api.errors import Code, Problem
+
+POOL_MAX: Final = 8
+ASK_TIMEOUT_S: Final = 2.0
+PING_TIMEOUT_S: Final = 1.0
+
+
+class FactRow(NamedTuple):
+    """A fact as it is stored: its bytes, hash included."""
+
+    seq: int
+    value: bytes
+
+
+class Window(NamedTuple):
+    """Which facts of a ledger: above `after`, up to `upto`, of a type where one is given."""
+
+    after: int
+    upto: int
+    limit: int
+    type: str | None = None
+
+
+class Reads(Protocol):
+    """The query store."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def head(self, tenant_id: str, ledger_id: str) -> FactRow | None:
+        """The newest fact that the store has of a ledger."""
+        ...
+
+    async def facts(self, tenant_id: str, ledger_id: str, window: Window) -> Sequence[FactRow]:
+        """Facts of a ledger in the order of their seq."""
+        ...
+
+    async def is_ready(self) -> bool:
+        """Whether the store answers now."""
+        ...
+
+
+class PostgresReads:
+    """`Reads` over Postgres."""
+
+    def __init__(self, url: str) -> None:
+        self._pool = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=POOL_MAX,
+            open=False,
+            timeout=ASK_TIMEOUT_S,
+            kwargs={"autocommit": True},
+            # One round trip more, so that a restart of Postgres costs no request.
+            check=AsyncConnectionPool.check_connection,
+        )
+        self._queries = load_queries()
+
+    async def __aenter__(self) -> Self:
+        await self._pool.open(wait=False)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._pool.close()
+
+    async def head(self, tenant_id: str, ledger_id: str) -> FactRow | None:
+        rows = await self._ask("head", {"tenant_id": tenant_id, "ledger_id": ledger_id})
+        return FactRow(*rows[0]) if rows else None
+
+    async def facts(self, tenant_id: str, ledger_id: str, window: Window) -> Sequence[FactRow]:
+        given = {"tenant_id": tenant_id, "ledger_id": ledger_id, **window._asdict()}
+        return [FactRow(*row) for row in await self._ask("facts", given)]
+
+    async def is_ready(self) -> bool:
+        try:
+            async with asyncio.timeout(PING_TIMEOUT_S):
+                await self._ask("ping", None)
+        except (Problem, TimeoutError):
+            return False
+        return True
+
+    async def _ask(self, name: str, given: Params | None) -> list[tuple[Any, ...]]:
+        try:
+            async with asyncio.timeout(ASK_TIMEOUT_S), self._pool.connection() as connection:
+                cursor = await connection.execute(self._queries[name], given)
+                return await cursor.fetchall()
+        except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+            raise Problem(Code.READS_UNAVAILABLE) from error
+
+
+def load_queries() -> dict[str, str]:
+    """The statements of `queries.sql` by the name in the line `-- name: ...` above each."""
+    text = files("api").joinpath("queries.sql").read_text()
+    parts = text.split("-- name: ")[1:]
+    return {name.strip(): statement.strip() for name, _, statement in (part.partition("\n") for part in parts)}
