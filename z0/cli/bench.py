@@ -66,6 +66,22 @@ def latency(
         _run(measure(config, rate=rate, seconds=seconds, accounts=accounts), as_json)
 
 
+@bench.command()
+def door(
+    commands: Annotated[int, typer.Option(help="Commands in one frame.")] = 10,
+    rounds: Annotated[int, typer.Option(help="Round trips.")] = 5_000,
+    as_json: AsJson = False,
+) -> None:
+    """
+    WebSocket frames against plain length-prefixed ones, for the direct door. Needs no server.
+
+    Example: `z0 bench door --commands 1`
+    """
+    from z0.bench import door as it
+
+    _run(it.measure(commands=commands, rounds=rounds), as_json)
+
+
 def _run(measuring: Coroutine[Any, Any, Mapping[str, Any]], as_json: bool) -> None:
     import uvloop
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+import weakref
 import xmlrpc.client
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -40,6 +41,7 @@ class Supervisor:
 
     def __init__(self, layout: Layout) -> None:
         transport = SupervisorTransport(serverurl=f"unix://{layout.supervisor_socket}")
+        weakref.finalize(self, transport.close)  # it would leave its socket to the garbage collector
         # the address is not used: the transport speaks over the socket
         self._rpc: Any = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
 

@@ -1,0 +1,67 @@
+"""What every test shares: the real stack, started once for the run, and a clean environment. Skips of stack tests fail in CI."""
+
+import os
+import random
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from z0 import stack as local
+from z0.config import Config, from_env
+
+PORTS = ("kafka_port", "kafka_controller_port", "postgres_port", "clickhouse_port", "api_port", "door_port")
+S3_PORTS = 10  # the S3 server takes the nine ports above its own
+GIVEN = ("Z0_KAFKA", "Z0_POSTGRES", "Z0_CLICKHOUSE", "Z0_S3")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """In CI a skipped test of the real stack is a failure: a silent skip would be a green lie."""
+    report = yield
+    if os.environ.get("CI") and report.skipped and item.get_closest_marker("stack") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped in CI: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """Settings of the shell do not reach the tests, but for the addresses of given servers."""
+    patch = pytest.MonkeyPatch()
+    for name in [name for name in os.environ if name.startswith("Z0_") and name not in GIVEN]:
+        patch.delenv(name)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, _clean_environment: None) -> Iterator[Config]:
+    """Kafka, Postgres, ClickHouse, S3, a worker, the API and the sinks; the settings to reach them."""
+    config = from_env().model_copy(update={"home": tmp_path_factory.mktemp("stack"), "partitions": 4, **_ports()})
+    try:
+        local.up(config, servers_only=False, report=lambda name, text: None)
+        yield config
+    finally:
+        local.down(config, lambda name, text: None)
+
+
+def _ports() -> dict[str, int]:
+    """Free ports: any for most, and ten in a row for S3."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
+    ports = {name: s.getsockname()[1] for name, s in zip(PORTS, sockets, strict=True)}
+    for s in sockets:
+        s.close()
+    return {**ports, "s3_port": _ten_in_a_row(set(ports.values()))}
+
+
+def _ten_in_a_row(taken: set[int]) -> int:
+    while True:
+        first = random.randrange(20_000, 30_000)
+        if not taken & set(range(first, first + S3_PORTS)) and all(_is_free(first + n) for n in range(S3_PORTS)):
+            return first
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
