@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -68,12 +68,12 @@ class Topic:
 
 
 @pytest.fixture
-async def stores(stack: Config) -> Config:
-    config = own_stores(stack).model_copy(
-        update={"sink_batch_rows_max": 200, "sink_batch_age_ms": 100, "archive_range_facts": 300}
-    )
-    await asyncio.to_thread(migrate, config)
-    return config
+async def stores(stack: Config) -> AsyncIterator[Config]:
+    """Small batches and ranges, so that a kill falls between them."""
+    small = {"sink_batch_rows_max": 200, "sink_batch_age_ms": 100, "archive_range_facts": 300}
+    with own_stores(stack.model_copy(update=small)) as config:
+        await asyncio.to_thread(migrate, config)
+        yield config
 
 
 async def topic_of(config: Config, log: LogMaker) -> Topic:

@@ -19,11 +19,12 @@ from sinks.clickhouse.sink import ClickHouseSink
 from sinks.migrate import migrate
 from sinks.postgres.sink import PostgresSink
 from sinks.testing import LogMaker, slices
-from tests.contract.test_sinks import copy, log_of, own_stores, rig_of
+from tests.contract.test_sinks import copy, log_of, own_stores, rig_of, stores
 from z0.config import Config
 from z0.domain.commands import Append, CreateEntity
 from z0.log.validity import Position
 
+__all__ = ["stores"]  # a fixture
 pytestmark = [pytest.mark.stack, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 # As the seed writes it.
 SEEDS_QUERY = """SELECT
@@ -35,13 +36,6 @@ GROUP BY tenant_id, blob1
 ORDER BY invocations DESC"""
 
 
-@pytest.fixture
-async def stores(stack: Config) -> Config:
-    config = own_stores(stack)
-    await asyncio.to_thread(migrate, config)
-    return config
-
-
 async def test_migrating_again_changes_nothing(stores: Config) -> None:
     """Every start may run it."""
     assert await asyncio.to_thread(migrate, stores) == []
@@ -49,8 +43,8 @@ async def test_migrating_again_changes_nothing(stores: Config) -> None:
 
 async def test_two_migrations_at_once_both_end_well(stack: Config) -> None:
     """Postgres takes a lock; ClickHouse's statements can be run twice."""
-    config = own_stores(stack)
-    done = await asyncio.gather(*(asyncio.to_thread(migrate, config) for _ in range(2)))
+    with own_stores(stack) as config:
+        done = await asyncio.gather(*(asyncio.to_thread(migrate, config) for _ in range(2)))
     assert sum(line.startswith("postgres") for lines in done for line in lines) == 4
 
 

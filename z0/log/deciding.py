@@ -223,6 +223,8 @@ class Decider:
         outcome = Outcome.ACCEPTED
         if isinstance(decision, Refusal):
             outcome = decision.outcome
+            if state.entity is None:  # a creation: there is no ledger yet to put the refusal on
+                return _refused(outcome, command)
             decision = refusal_draft(state, command, decision, ready.canonical)
         entry = self._append(state, command, decision, outcome, ready, round_)
         self._pending[ready.key] = round_.entries[ready.key] = entry
@@ -273,7 +275,7 @@ class Decider:
         value, fact_hash = encode_fact(fact)
         round_.records.append((ledger_id.encode(), value))
         round_.bytes += len(value) + len(ledger_id) + RECORD_OVERHEAD_BYTES
-        round_.touched[ledger_id] = None
+        round_.touched[ledger_id] = self._working.dirty[ledger_id] = None  # from here on it must not leave memory
         apply(state, fact, fact_hash)
         return Entry(
             digest or "",
@@ -325,6 +327,9 @@ class _Prepared:
         self.digest = self.key = ""
 
 
+_AFTER_WRONG_KEY: Final = (None, Outcome.BAD_AMOUNT, Outcome.UNKNOWN_CURRENCY)  # by precedence
+
+
 def _prepare(item: Direct | Kafka, value: bytes, kafka: KafkaCommand | None) -> _Prepared:
     ready = _Prepared(item)
     ready.kafka = kafka
@@ -334,8 +339,8 @@ def _prepare(item: Direct | Kafka, value: bytes, kafka: KafkaCommand | None) -> 
         return ready
     ready.command = command
     ready.outcome, ready.units = check_form(command)
-    if ready.outcome is None and kafka is not None and kafka.key != command.ledger_id.encode():
-        ready.outcome = Outcome.WRONG_KEY
+    if kafka is not None and kafka.key != command.ledger_id.encode() and ready.outcome in _AFTER_WRONG_KEY:
+        ready.outcome = Outcome.WRONG_KEY if parse_ledger_id(command.ledger_id) is not None else Outcome.BAD_LEDGER_ID
     if ready.outcome is None:
         ready.canonical = encode_command(command)
         ready.digest = digest_of(ready.canonical)

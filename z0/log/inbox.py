@@ -89,6 +89,9 @@ class Inbox:
 
     def offer_direct(self, group: DirectGroup) -> bool:
         """Queue a group; False: full, the caller answers `overloaded`."""
+        if not group.commands:
+            group.done(group)
+            return True
         if self._direct_waiting + len(group.commands) > self._max:
             return False
         self._direct.append(group)

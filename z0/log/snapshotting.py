@@ -60,8 +60,10 @@ class Snapshotter:
         """Write everything that is dirty, and the floor; before a partition is given up."""
         if self._closing is not None:
             await self._closing
-        self._candidate = None
-        self._todo = []
+        if self._candidate is not None:  # a pass is cut short: what it has sent must be acked before a floor passes it
+            self._write(self._todo, now)
+            self._todo = []
+            await self._close()
         if self._begin(now):
             self._write(self._todo, now)
             await self._close()
@@ -81,6 +83,7 @@ class Snapshotter:
         snapshots = self._working.snapshot(ledger_ids, as_of, self._epoch)
         for ledger_id in ledger_ids:
             self._working.dirty.pop(ledger_id, None)
+            self._working.saving[ledger_id] = None
         future = asyncio.ensure_future(_as_coroutine(self._snapshots.save(self._partition, self._epoch, snapshots)))
         self._written.update(dict.fromkeys(ledger_ids, future))
 
@@ -89,13 +92,17 @@ class Snapshotter:
         assert candidate is not None, "a pass is open"
         written, self._written = self._written, {}
         try:
-            await asyncio.gather(*set(written.values()))
+            # All of them, also after a failure: one that lands late must not land on top of the next pass's.
+            for result in await asyncio.gather(*set(written.values()), return_exceptions=True):
+                if isinstance(result, BaseException):
+                    raise result
             await self._snapshots.save_floor(self._partition, self._epoch, candidate)
             self._last = candidate
         except Exception as error:  # the floor stays: the entities are dirty again and the next pass tries them
             logger.warning("partition %d: a snapshot failed, the floor stays at %s: %r", self._partition, self._last, error)
             self._working.dirty.update(dict.fromkeys(written))
         finally:
+            self._working.saving.clear()
             self.wake()
 
 

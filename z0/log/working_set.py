@@ -1,7 +1,8 @@
 """
 The live entities of one partition. Owns: what is in memory, what is dirty, what may be let go.
 
-An entity is dirty from its first fact after a snapshot until that snapshot is acked; only clean entities leave memory.
+An entity is dirty from its first fact after a snapshot (acked or not) until its next snapshot is sent, and `saving` until
+that is acked. Only entities that are neither leave memory: the others are newer here than anywhere else.
 """
 
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ class WorkingSet:
         self._live: dict[str, LedgerState] = {}
         self._as_of: dict[str, tuple[int, int]] = {}
         self.dirty: dict[str, None] = {}
+        self.saving: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._live)
@@ -37,6 +39,7 @@ class WorkingSet:
         """The state of a ledger that is about to get a fact."""
         state = self.get(ledger_id)
         if state is None:
+            self._make_room()
             state = self._live[ledger_id] = LedgerState()
         return state
 
@@ -52,9 +55,9 @@ class WorkingSet:
 
     def _make_room(self) -> None:
         """Let go of the eighth that came in first and is clean; only where the set is full."""
-        if len(self._live) < self._max:
+        if len(self._live) < self._max or len(self._live) <= len(self.dirty):
             return
-        clean = (ledger_id for ledger_id in list(self._live) if ledger_id not in self.dirty)
+        clean = (ledger_id for ledger_id in list(self._live) if ledger_id not in self.dirty and ledger_id not in self.saving)
         for ledger_id, _ in zip(clean, range(max(1, self._max // 8)), strict=False):
             del self._live[ledger_id]
             self._as_of.pop(ledger_id, None)
