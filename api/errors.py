@@ -137,7 +137,7 @@ class ProblemOut(Struct, frozen=True, kw_only=True, omit_defaults=True):
     errors: list[FieldError] | None = None
 
 
-class Problem(Exception):  # noqa: N818 - it is named after the thing that is sent
+class Problem(Exception):
     """Raised by the API's own code to end a request with a problem; never crosses into the ledger's client."""
 
     def __init__(

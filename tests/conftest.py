@@ -3,7 +3,7 @@
 import os
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -16,7 +16,7 @@ GIVEN = ("Z0_KAFKA", "Z0_POSTGRES", "Z0_CLICKHOUSE", "Z0_S3")
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI a skipped test of the real stack is a failure: a silent skip would be a green lie."""
     report = yield
     if os.environ.get("CI") and report.skipped and item.get_closest_marker("stack") and not hasattr(report, "wasxfail"):

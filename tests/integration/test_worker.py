@@ -5,6 +5,7 @@ import shutil
 import signal
 import uuid
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -37,7 +38,7 @@ async def ledger(stack: Config) -> AsyncIterator[DirectLedger]:
 
 def story(account: str) -> list[Command]:
     """An account that gets money, holds some and spends part of it."""
-    of = {"tenant_id": TENANT, "ledger_id": account}
+    of: Any = {"tenant_id": TENANT, "ledger_id": account}
     return [
         CreateEntity(id="1", **of),
         AddBudget(id="2", amount="10", currency="USD", **of),

@@ -66,7 +66,9 @@ def test_the_newest_snapshot_of_the_newest_epoch_counts() -> None:
 
 def test_a_stale_snapshot_behind_the_successors_is_void_and_its_entity_is_rebuilt_from_its_facts() -> None:
     """The zombie (epoch 5) writes behind its successor's (epoch 9) snapshot."""
-    store = recover(claim(0, 5), record(1, b"a", 5, b"first"), claim(2, 9), record(3, b"a", 9, b"valid"), record(4, b"a", 5, b"stale"))
+    store = recover(
+        claim(0, 5), record(1, b"a", 5, b"first"), claim(2, 9), record(3, b"a", 9, b"valid"), record(4, b"a", 5, b"stale")
+    )
     assert store.fetch(0, b"a") is None
     assert store.has_void(0)
 

@@ -29,7 +29,12 @@ def asks(count: int) -> bytes:
 
 def answer(body: bytes) -> bytes:
     """What an owner would send back."""
-    return encode([Reply(a.number, Answer("r1", "account_acct_1", Outcome.ACCEPTED, False, 0, 1, 1)) for a in decode_asks(body)])
+    return encode(
+        [
+            Reply(a.number, Answer("r1", "account_acct_1", Outcome.ACCEPTED, partition=0, offset=1, seq=1))
+            for a in decode_asks(body)
+        ]
+    )
 
 
 async def _measure(round_trip: RoundTrip, body: bytes, rounds: int) -> tuple[float, float]:
