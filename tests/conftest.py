@@ -38,7 +38,7 @@ def _clean_environment() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, _clean_environment: None) -> Iterator[Config]:
     """Kafka, Postgres, ClickHouse, S3, a worker, the API and the sinks; the settings to reach them."""
-    config = from_env().model_copy(update={"home": tmp_path_factory.mktemp("stack"), "partitions": 4, **_ports()})
+    config = from_env().model_copy(update={"home": tmp_path_factory.mktemp("stack"), "partitions": 4, **free_ports()})
     try:
         local.up(config, servers_only=False, report=lambda name, text: None)
         yield config
@@ -46,7 +46,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, _clean_environment: None) ->
         local.down(config, lambda name, text: None)
 
 
-def _ports() -> dict[str, int]:
+def free_ports() -> dict[str, int]:
     """Free ports: any for most, and ten in a row for S3."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
     ports = {name: s.getsockname()[1] for name, s in zip(PORTS, sockets, strict=True)}

@@ -53,10 +53,11 @@ class Validity:
     def fact(self, offset: int, fact: StoredFact) -> Standing:
         """A fact record at `offset`."""
         self._step(offset)
-        if fact.epoch == self.epoch and fact.offset == offset:
+        if fact.epoch != self.epoch or self.epoch == NO_EPOCH:
+            return Standing.VOID
+        if fact.offset == offset:
             return Standing.VALID
-        if fact.epoch == self.epoch:
-            self.epoch = NO_EPOCH  # a batch before it was lost: what follows was decided on top of that
+        self.epoch = NO_EPOCH  # a batch before it was lost: what follows was decided on top of that
         return Standing.VOID
 
     def _step(self, offset: int) -> None:

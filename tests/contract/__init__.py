@@ -1,0 +1,1 @@
+"""Contract suites: the same laws for every implementation of a port."""

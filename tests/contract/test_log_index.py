@@ -1,0 +1,90 @@
+"""The command index, by one contract for both twins: on disk and in memory."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from z0.domain.outcome import Outcome
+from z0.log.index import CommandIndex, Entry, MemoryIndex, RocksIndex, entry_of, key_of
+from z0.log.validity import NO_EPOCH, Position
+
+Open = Callable[[], CommandIndex]
+
+
+@pytest.fixture(params=["memory", "rocksdb"])
+def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CommandIndex]:
+    """A new index of each kind."""
+    opened: CommandIndex = MemoryIndex() if request.param == "memory" else RocksIndex(tmp_path / "index")
+    yield opened
+    opened.close()
+
+
+def entry(offset: int) -> Entry:
+    return Entry("d" * 32, Outcome.ACCEPTED, offset, offset, 1_800_000_000_000, "USD", "9" * 26 + ".5", "r1", 7)
+
+
+def test_an_index_begins_empty_at_the_logs_beginning(index: CommandIndex) -> None:
+    """The rebuild then reads everything."""
+    assert index.position() == Position(0, NO_EPOCH)
+    assert index.get_many(["a", "b"]) == {}
+    assert index.get_many([]) == {}
+
+
+def test_what_is_put_is_found_and_nothing_else(index: CommandIndex) -> None:
+    """Many keys at once; those never seen are absent, not None."""
+    index.put({"a": entry(1), "b": Entry("e", Outcome.BUDGET_EXHAUSTED, 2, 2, 3)}, Position(3, 0))
+    assert index.get_many(["a", "x", "b"]) == {"a": entry(1), "b": Entry("e", Outcome.BUDGET_EXHAUSTED, 2, 2, 3)}
+    assert index.position() == Position(3, 0)
+
+
+def test_a_position_may_move_without_entries(index: CommandIndex) -> None:
+    """A stretch of claims and expiries has no command ids."""
+    index.put({}, Position(9, 8))
+    assert index.position() == Position(9, 8)
+
+
+def test_keys_do_not_run_into_each_other(index: CommandIndex) -> None:
+    """Tenant, ledger and command id are told apart, also beyond ASCII."""
+    keys = [
+        key_of("t", "account_acct_1", "c"),
+        key_of("tä", "account_acct_1", "c"),
+        key_of("t", "account_acct_11", "c"),
+        "position",
+    ]
+    index.put({key: entry(n) for n, key in enumerate(keys)}, Position(4, 0))
+    assert index.get_many(keys) == {key: entry(n) for n, key in enumerate(keys)}
+
+
+def test_the_index_on_disk_survives_its_process(tmp_path: Path) -> None:
+    """Entries and position are written together, so neither can be ahead."""
+    first = RocksIndex(tmp_path / "index")
+    first.put({"a": entry(1)}, Position(2, 0))
+    first.close()
+    second = RocksIndex(tmp_path / "index")
+    assert second.position() == Position(2, 0)
+    assert second.get_many(["a"]) == {"a": entry(1)}
+    second.close()
+
+
+def test_the_index_on_disk_finds_what_left_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory holds the newest ids; the others are read."""
+    monkeypatch.setattr("z0.log.index.RECENT_MAX", 10)
+    index = RocksIndex(tmp_path / "index")
+    for n in range(100):
+        index.put({f"k{n}": entry(n)}, Position(n + 1, 0))
+    assert index.get_many([f"k{n}" for n in range(100)]) == {f"k{n}": entry(n) for n in range(100)}
+    assert len(index._recent) <= 10
+    index.close()
+
+
+def test_an_entry_is_what_its_fact_says() -> None:
+    """The index is rebuilt from the log alone, to the very same entries."""
+    from tests.unit.test_log_world import Bench, add, create, deduct, reserve
+
+    bench = Bench()
+    bench.decide(create(), add("a1", "5"), deduct("d1", "9"), reserve("r1", "2"))
+    for fact in bench.facts:
+        assert fact.command_id is not None
+        key = key_of(fact.tenant_id, fact.ledger_id, fact.command_id)
+        assert bench.index.get_many([key]) == {key: entry_of(fact)}

@@ -1,0 +1,202 @@
+"""What happens when an append goes wrong: the epoch dies, the next one claims, and nobody notices but by the time it took."""
+
+import asyncio
+
+import pytest
+
+from tests.unit.test_log_engine_world import Fault, World
+from tests.unit.test_log_world import LEDGER, NOW, add, create, deduct, note, reserve
+from z0.codec import decode_claim
+from z0.domain.commands import Command
+from z0.domain.outcome import Outcome
+from z0.log import engine as engine_module
+from z0.log.engine import Limits
+from z0.log.validity import Standing
+from z0.names import CLAIM_KEY
+
+LANDED = (Fault.LOSE_ACK, Fault.UNKNOWN_OFFSET)
+LOST = (Fault.LOSE_BATCH, Fault.ZOMBIE_BEFORE, Fault.DELAY)
+
+
+@pytest.mark.parametrize("fault", LANDED + LOST)
+async def test_after_any_fault_the_same_id_gets_one_effect_and_its_first_outcome(fault: Fault) -> None:
+    """The caller hears `not_owner`, asks again under the same id, and the ledger holds the command once."""
+    async with World() as world:
+        await world.ask(create(), add("a1", "10"))
+        world.log.faults.append(fault)
+        [told] = await world.once(deduct("d1", "3"))
+        assert told.outcome is Outcome.NOT_OWNER
+        [answer] = await world.ask(deduct("d1", "3"))
+        assert (answer.outcome, answer.available) == (Outcome.ACCEPTED, "7")
+        assert answer.repeated is (fault in LANDED)
+        assert len(world.epochs) == 2
+        found = await world.check()
+        assert [f.command_id for f in found.facts] == ["create", "a1", "d1"]
+
+
+@pytest.mark.parametrize("fault", LANDED + LOST)
+async def test_a_fault_under_a_round_of_many_loses_and_doubles_none_of_them(fault: Fault) -> None:
+    """Rounds are atomic: all of a batch counts or nothing."""
+    commands: list[Command] = [create(), add("a1", "1000"), *(deduct(f"d{i}") for i in range(300)), deduct("too-much", "5000")]
+    async with World() as world:
+        world.log.faults.append(fault)
+        answers = await world.ask(*commands)
+        assert [a.outcome for a in answers] == [Outcome.ACCEPTED] * 302 + [Outcome.BUDGET_EXHAUSTED]
+        assert (await world.view()).budgets["USD"].available == "700"
+        found = await world.check()
+        assert len(found.facts) == len(commands)
+
+
+async def test_an_answer_that_never_comes_kills_the_epoch_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time-out is not a failure of the batch: it landed, and the retry finds it."""
+    monkeypatch.setattr(engine_module, "ACK_TIMEOUT_S", 0.01)
+    async with World() as world:
+        await world.ask(create())
+        world.log.faults.append(Fault.NO_ANSWER)
+        [answer] = await world.ask(add("a1"))
+        assert answer.repeated
+        assert len((await world.check()).facts) == 2
+
+
+async def test_a_delayed_batch_that_lands_after_the_new_claim_is_void() -> None:
+    """Tried on a real broker, too: without the claim it would count a second time."""
+    async with World() as world:
+        await world.ask(create(), add("a1", "10"))
+        world.log.faults.append(Fault.DELAY)
+        await world.ask(deduct("d1", "3"))
+        world.log.release()
+        found = await world.check()
+        standings = [r.standing for r in found.reads if r.fact is not None and r.fact.command_id == "d1"]
+        assert standings == [Standing.VALID, Standing.VOID]
+
+
+async def test_a_delayed_batch_pushes_the_successor_off_its_offset_and_it_claims_again() -> None:
+    """What a zombie wrote takes an offset; the batch behind it is void, its commands are decided once more."""
+    async with World() as world:
+        await world.ask(create(), add("a1", "10"))
+        world.log.faults.append(Fault.DELAY)
+        await world.ask(deduct("d1", "3"))
+        world.log.release()
+        [answer] = await world.ask(deduct("d2", "2"))
+        assert (answer.outcome, answer.available, answer.repeated) == (Outcome.ACCEPTED, "5", False)
+        assert len(world.epochs) == 3
+        await world.check()
+
+
+async def test_five_faults_in_a_row_are_five_claims_and_one_effect() -> None:
+    """However long it takes, an id is decided once."""
+    async with World() as world:
+        await world.ask(create())
+        world.log.faults.extend([Fault.LOSE_BATCH, Fault.DELAY, Fault.ZOMBIE_BEFORE, Fault.DELAY, Fault.LOSE_ACK])
+        [answer] = await world.ask(add("a1", "10"))
+        assert (answer.outcome, answer.available) == (Outcome.ACCEPTED, "10")
+        world.log.release()
+        await world.ask(note("after"))
+        assert (await world.view()).budgets["USD"].deposited == "10"
+        await world.check()
+
+
+async def test_what_waits_behind_a_lost_batch_is_told_as_well() -> None:
+    """Rounds decided on top of a lost one die with it; nobody waits for ever."""
+    async with World() as world:
+        await world.ask(create(), add("a1", "1000"))
+        world.log.faults.append(Fault.LOSE_BATCH)
+        groups = [asyncio.ensure_future(world.once(*(deduct(f"d{g}-{i}") for i in range(400)))) for g in range(5)]
+        told = [answer.outcome for group in await asyncio.gather(*groups) for answer in group]
+        assert len(told) == 2_000
+        assert set(told) <= {Outcome.NOT_OWNER, Outcome.WARMING_UP, Outcome.ACCEPTED, Outcome.BUDGET_EXHAUSTED}
+        await world.ask(*(deduct(f"d{g}-{i}") for g in range(5) for i in range(400)))
+        assert (await world.view()).budgets["USD"].spent == "1000"
+        await world.check()
+
+
+async def test_a_crash_between_ack_and_snapshot_loses_nothing() -> None:
+    """Tables are disposable: the log alone rebuilds the state and the index."""
+    async with World(forget_index=True) as world:
+        await world.ask(create(), add("a1", "10"), reserve("r1", "4"))
+        await world.crash()
+        await world.again()
+        view = await world.view()
+        assert (view.budgets["USD"].available, view.seq) == ("6", 3)
+        [answer] = await world.ask(reserve("r1", "4"))
+        assert (answer.repeated, answer.available) == (True, "6")
+        await world.check()
+
+
+async def test_a_failed_snapshot_holds_the_floor_and_the_next_pass_tries_again() -> None:
+    """The floor is written only after every snapshot below it is acked."""
+    async with World(limits=Limits(snapshot_interval_ms=1_000)) as world:
+        await world.ask(create(), add("a1", "10"))
+        world.snapshots.failures = 1
+        world.clock.advance(1_000)
+        world.broker_clock.advance(1_000)
+        await world.ask(note("n1"))
+        assert world.snapshots.floors == []
+        await world.stop()
+        assert world.snapshots.floors[-1].fact_offset == len(world.log.records[0])
+        await world.again()
+        assert (await world.view()).budgets["USD"].available == "10"
+        await world.check()
+
+
+async def test_a_claim_repeats_the_floor_that_its_worker_started_from() -> None:
+    """So a reader of the log alone knows what the owner believed."""
+    async with World() as world:
+        await world.ask(create(), add("a1"))
+        await world.stop()
+        floor = world.snapshots.floor(0)
+        await world.again()
+        claims = [decode_claim(record.value) for record in world.log.records[0] if record.key == CLAIM_KEY]
+        assert [claim.floor.fact_offset for claim in claims] == [0, 3]
+        assert claims[1].floor == floor
+        assert floor.batch_time == NOW
+
+
+async def test_a_claim_that_is_not_acked_is_followed_by_another() -> None:
+    """An epoch without its claim's offset has no number."""
+    async with World() as world:
+        await world.ask(create())
+        await world.crash()
+        failures = iter([OSError("no leader"), OSError("no leader")])
+
+        def fail() -> None:
+            for error in failures:
+                raise error
+
+        world.log.before_claim = fail
+        await world.again()
+        assert (await world.view()).seq == 1
+
+
+async def test_a_dead_letter_that_is_not_acked_kills_the_epoch_before_its_facts_are_sent() -> None:
+    """Otherwise the applied offset would pass something lost."""
+    async with World() as world:
+        await world.ask(create())
+        world.outbox.failures = 1
+        world.produce(add("a1", "10"), deduct("bad", "1", ledger="account_acct_7"))
+        await world.until_committed()
+        assert len(world.epochs) == 2
+        assert [m.key for m in world.outbox.sent] == [b"z0.commands-0-1"]
+        assert (await world.view(LEDGER)).budgets["USD"].deposited == "10"
+        await world.check()
+
+
+async def test_a_clock_six_seconds_off_gives_the_partition_up_and_a_set_clock_gets_it() -> None:
+    """Batch time would be wrong for caps and expiries; five seconds are borne."""
+    async with World() as world:
+        await world.ask(create())
+        await world.crash()
+        tries: list[int] = []
+
+        def note_try() -> None:
+            tries.append(len(world.log.records[0]))
+            if len(tries) == 3:
+                world.clock.now = world.broker_clock.now + 5_000
+
+        world.log.before_claim = note_try
+        world.clock.now = world.broker_clock.now + 6_000
+        served = len(world.epochs)
+        await world.again()
+        assert len(tries) == 3
+        assert len(world.epochs) == served + 1
+        assert (await world.view()).seq == 1

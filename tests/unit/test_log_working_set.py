@@ -1,0 +1,100 @@
+"""The live entities and their snapshots: what may leave memory, and what a lost snapshot costs."""
+
+import asyncio
+
+from tests.unit.test_log_engine_world import FailingSnapshots, World
+from tests.unit.test_log_world import Bench, add, audit, create, deduct, note
+from z0.codec import Floor
+from z0.domain.outcome import Outcome
+from z0.log.engine import Limits
+from z0.log.snapshotting import STEP_ENTITIES_MAX, Snapshotter
+
+
+def account(n: int) -> str:
+    return f"account_acct_{n}"
+
+
+async def test_an_entity_touched_by_an_unacked_round_stays_in_memory() -> None:
+    """Its snapshot is older than the round: decided on that, the next command would see money that is spent."""
+    bench = Bench(live_entities_max=8)
+    for n in range(30):
+        bench.decide(create("c", account(n)), add("a", "10", account(n)))
+    await bench.let_go()
+    others = [deduct("d", "7", account(n)) for n in range(10, 30)]
+    answers = bench.decide(deduct("d", "7", account(0)), *others, deduct("e", "7", account(0)))
+    assert [a.outcome for a in answers] == [Outcome.ACCEPTED] * 21 + [Outcome.BUDGET_EXHAUSTED]
+    audit(bench.records)
+
+
+async def test_a_new_entity_of_an_unacked_round_stays_in_memory() -> None:
+    """It has no snapshot at all: let go, it would not exist."""
+    bench = Bench(live_entities_max=8)
+    for n in range(1, 30):
+        bench.decide(create("c", account(n)))
+    await bench.let_go()
+    others = [note("n", account(n)) for n in range(1, 30)]
+    answers = bench.decide(create("c", account(0)), *others, add("a", "1", account(0)))
+    assert {a.outcome for a in answers} == {Outcome.ACCEPTED}
+    audit(bench.records)
+
+
+async def test_an_entity_whose_snapshot_is_under_way_stays_in_memory() -> None:
+    """Until the ack, only memory knows its newest state."""
+    async with World(limits=Limits(live_entities_max=4, snapshot_interval_ms=1_000)) as world:
+        for n in range(12):
+            await world.ask(create("c", account(n)), add("a", "10", account(n)))
+        await world.stop()
+        await world.again()
+        await world.ask(*(deduct("d", "7", account(n)) for n in range(6)))
+        world.snapshots.gate = asyncio.Event()
+        world.clock.advance(1_000)
+        await world.ask(note("n", account(0)))  # a pass begins, and is not acked
+        await world.ask(*(deduct("d", "7", account(n)) for n in range(6, 12)))
+        answers = await world.ask(*(deduct("e", "7", account(n)) for n in range(12)))
+        assert {a.outcome for a in answers} == {Outcome.BUDGET_EXHAUSTED}
+        world.snapshots.gate.set()
+        await world.check()
+
+
+async def test_a_small_working_set_decides_what_a_large_one_decides() -> None:
+    """Letting go and loading again is invisible."""
+    async with World(limits=Limits(live_entities_max=3, snapshot_interval_ms=1)) as world:
+        for n in range(9):
+            await world.ask(create("c", account(n)), add("a", "10", account(n)))
+        for turn in range(6):
+            world.clock.advance(2)
+            answers = await world.ask(*(deduct(f"d{turn}", "3", account(n)) for n in range(9)))
+            expected = Outcome.ACCEPTED if turn < 3 else Outcome.BUDGET_EXHAUSTED
+            assert {a.outcome for a in answers} == {expected}
+        await world.check()
+
+
+async def test_the_last_pass_waits_for_the_snapshots_of_the_pass_that_it_cuts_short() -> None:
+    """A floor above a snapshot that was never acked would lose its facts."""
+    bench = Bench()
+    ledgers = [account(n) for n in range(STEP_ENTITIES_MAX + 50)]
+    bench.decide(*(create("c", ledger) for ledger in ledgers))
+    snapshots = FailingSnapshots()
+    snapshotter = Snapshotter(0, 0, snapshots=snapshots, working=bench.working, interval_ms=1)
+    floor = Floor(len(bench.records), -1, bench.now, 0)
+    snapshots.failures = 1  # the first step's save fails, and the pass is not over
+    snapshotter.step(floor, 0)
+    await asyncio.gather(snapshotter.finish(floor), return_exceptions=True)
+    unsaved = [ledger for ledger in ledgers if snapshots.load(0, ledger) is None]
+    assert not unsaved or snapshots.floors == []
+
+
+async def test_an_entity_that_changes_during_a_pass_is_written_by_the_next() -> None:
+    """A pass has the entities that were dirty when it began; the floor is of that moment."""
+    async with World(limits=Limits(snapshot_interval_ms=1_000)) as world:
+        await world.ask(create(), add("a1", "10"))
+        world.snapshots.gate = asyncio.Event()
+        world.clock.advance(1_000)
+        await world.ask(note("n1"))
+        await world.ask(deduct("d1", "4"))
+        world.snapshots.gate.set()
+        world.snapshots.gate = None
+        await world.crash()
+        await world.again()
+        assert (await world.view()).budgets["USD"].available == "6"
+        await world.check()
