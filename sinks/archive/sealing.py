@@ -26,7 +26,7 @@ class SealPolicy:
     """
 
     idle_ms: int = 5_000
-    spacing_ms: int = 60_000
+    spacing_ms: int = 15_000
     age_ms: int = 900_000
 
 

@@ -27,7 +27,7 @@ from z0.log.ports import Appended, Message
 from z0.log.snapshot import LedgerSnapshot
 from z0.names import CLAIM_KEY
 
-WAIT_S: Final = 10.0  # a bound for what never takes long; reached only when a test fails
+WAIT_S = 10.0  # a bound for what never takes long; reached only when a test fails
 TRANSIENT: Final = (Outcome.NOT_OWNER, Outcome.WARMING_UP)
 
 
@@ -216,9 +216,9 @@ class World:
 
     async def crash(self) -> None:
         """The process is gone: no last round, no snapshot."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        while self._task is not None and not self._task.done():
+            self._task.cancel()  # again and again: `wait_for` of Python 3.11 swallows a cancellation when its event was just set
+            await asyncio.sleep(0)
         self._task = None
 
     async def again(self) -> None:

@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from z0.cli import api, bench, run, sinks, stack, tenants
+from z0.cli import api, bench, demo, imports, reference, run, sinks, stack, tenants
 from z0.errors import Z0Error
 
 app = typer.Typer(
@@ -21,6 +21,9 @@ bench.register(app)
 sinks.register(app)
 api.register(app)
 tenants.register(app)
+imports.register(app)
+demo.register(app)
+reference.register(app)
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ def evaluator(name: str, spec: FieldSpec, tables: Mapping[str, LookupTable]) -> 
             return _column(spec)
         case TemplateText():
             template = parse(spec.template)
-            return lambda scope: template.render(scope.values)
+            return lambda scope: str(template.render(scope.values))
         case Pick():
             return _pick(name, spec, tables)
         case Price():

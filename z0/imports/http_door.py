@@ -34,13 +34,13 @@ class Item(msgspec.Struct, frozen=True):
     repeated: bool = False
 
 
-class Items(msgspec.Struct, frozen=True):
+class Results(msgspec.Struct, frozen=True):
     """The answer to a batch."""
 
-    items: list[Item]
+    results: list[Item]
 
 
-_items_decoder = msgspec.json.Decoder(Items)
+_results_decoder = msgspec.json.Decoder(Results)
 _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
@@ -143,7 +143,7 @@ class HttpDoor:
 
 def _items(body: bytes, count: int) -> list[Item]:
     try:
-        items = _items_decoder.decode(body).items
+        items = _results_decoder.decode(body).results
     except msgspec.DecodeError as error:
         raise DoorError(f"not the answer of a z0 API: {error}") from None
     if len(items) != count:

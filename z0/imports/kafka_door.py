@@ -22,10 +22,11 @@ from z0.imports.build import RowCommands, Step
 from z0.imports.doors import Decided, Listener
 from z0.imports.errors import DoorError
 from z0.imports.outcomes import CommandKey, Heard, Outcomes
-from z0.names import COMMANDS
+from z0.names import COMMANDS, DEAD_LETTERS, FACTS
 
 WINDOW: Final = 2_000
 LINGER_MS: Final = 2
+LOOK_BACK_AFTER_S: Final = 10.0
 
 
 Began = Callable[[Mapping[int, int]], Mapping[int, int]]
@@ -44,9 +45,11 @@ class KafkaDoor:
         self._window = window
         self._quiet_s = quiet_s
         self._prefix = prefix
-        self._outcomes = Outcomes(servers)
+        self._outcomes: Outcomes | None = None
         self._producer: AIOKafkaProducer | None = None
         self._partitions = 0
+        self._sizes: dict[str, int] = {}
+        self._looked_back = False
         self._open: dict[CommandKey, tuple[Step, float]] = {}
         self._earlier: dict[CommandKey, Heard] = {}
         self._changed = asyncio.Event()
@@ -56,24 +59,33 @@ class KafkaDoor:
 
     async def __aenter__(self) -> Self:
         try:
-            self._producer = await self._new_producer()
-            self._partitions = len(await self._producer.partitions_for(COMMANDS))
-            await self._outcomes.__aenter__()
+            self._outcomes = await self._connect()
         except KafkaError as error:
             await self.__aexit__()
-            raise DoorError(f"Kafka at {self._servers}: {error}") from None
+            raise DoorError(f"Kafka at {self._servers}: {error!r}") from None
         self._outcomes.start_at(self._began(self._outcomes.end))
-        async for heard in self._outcomes.earlier():
+        await self._remember(self._outcomes)
+        self._following = asyncio.create_task(self._follow(self._outcomes))
+        return self
+
+    async def _connect(self) -> Outcomes:
+        self._producer = await self._new_producer()
+        commands, facts, letters = [len(await self._producer.partitions_for(topic)) for topic in (COMMANDS, FACTS, DEAD_LETTERS)]
+        self._partitions = commands
+        self._sizes = {"facts": facts, "dead_letters": letters}
+        return await Outcomes(self._servers, **self._sizes).__aenter__()
+
+    async def _remember(self, outcomes: Outcomes) -> None:
+        async for heard in outcomes.earlier():
             if heard.key.command_id.startswith(self._prefix):
                 self._earlier[heard.key] = heard
-        self._following = asyncio.create_task(self._follow())
-        return self
 
     async def __aexit__(self, *_error: object) -> None:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
-        await self._outcomes.__aexit__()
+        if self._outcomes is not None:
+            await self._outcomes.__aexit__()
         if self._producer is not None:
             await self._producer.stop()
 
@@ -111,7 +123,7 @@ class KafkaDoor:
         heard = self._earlier.pop(_key(step), None)
         if heard is None or heard.digest != digest_of(encode_command(step.command)):
             return False
-        listener.decided(Decided(step, heard.outcome, True, None))
+        listener.decided(Decided(step, heard.outcome, repeated=True, latency_ms=None))
         return True
 
     async def _room(self, count: int) -> None:
@@ -126,13 +138,21 @@ class KafkaDoor:
 
     async def _news(self) -> None:
         """
-        Wait for outcomes.
+        Wait for outcomes; after a while of silence look once whether the log has had them all along.
 
         Raises:
             TimeoutError: there was none for too long.
         """
+        try:
+            await self._change(self._quiet_s if self._looked_back else min(self._quiet_s, LOOK_BACK_AFTER_S))
+        except TimeoutError:
+            if self._looked_back:
+                raise
+            await self._look_back()
+
+    async def _change(self, within_s: float) -> None:
         self._changed.clear()
-        left_s = self._heard_at + self._quiet_s - time.monotonic()
+        left_s = self._heard_at + within_s - time.monotonic()
         waiting = asyncio.create_task(self._changed.wait())
         assert self._following is not None, "used inside `async with`"
         done, _ = await asyncio.wait({waiting, self._following}, timeout=max(left_s, 0.0), return_when=asyncio.FIRST_COMPLETED)
@@ -141,6 +161,16 @@ class KafkaDoor:
             self._following.result()  # raises what ended it
         if not done:
             raise TimeoutError
+
+    async def _look_back(self) -> None:
+        """An import begun elsewhere left no note here of where in the log it began: then it is the whole log that knows."""
+        self._looked_back = True
+        async with Outcomes(self._servers, **self._sizes) as outcomes:
+            outcomes.start_at(dict.fromkeys(outcomes.end, 0))
+            await self._remember(outcomes)
+        for key in list(self._open):
+            if heard := self._earlier.pop(key, None):
+                self._settle(heard, repeated=True)
 
     async def _produce(self, steps: Sequence[Step]) -> str | None:
         """
@@ -177,20 +207,21 @@ class KafkaDoor:
                 listener.retried(repr(error))
                 await backoff.wait(f"Kafka at {self._servers}: {error!r}")
 
-    async def _follow(self) -> None:
-        async for batch in self._outcomes.batches():
+    async def _follow(self, outcomes: Outcomes) -> None:
+        async for batch in outcomes.batches():
             for heard in batch:
                 self._settle(heard)
             if batch:
                 self._changed.set()
 
-    def _settle(self, heard: Heard) -> None:
+    def _settle(self, heard: Heard, *, repeated: bool = False) -> None:
         opened = self._open.pop(heard.key, None)
         if opened is None or self._listener is None:
             return
         step, began = opened
         self._heard_at = time.monotonic()
-        self._listener.decided(Decided(step, heard.outcome, False, (time.perf_counter() - began) * 1000))
+        took_ms = None if repeated else (time.perf_counter() - began) * 1000
+        self._listener.decided(Decided(step, heard.outcome, repeated, took_ms))
 
 
 def _key(step: Step) -> CommandKey:

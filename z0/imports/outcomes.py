@@ -78,7 +78,10 @@ def _epoch_at(record: Record) -> int | None:
 class Outcomes:
     """Follows the log; use it as a context manager and iterate `batches()`."""
 
-    def __init__(self, servers: str) -> None:
+    def __init__(self, servers: str, *, facts: int, dead_letters: int) -> None:
+        """Of so many partitions; a producer is asked for them, a consumer only knows the topics that it subscribed to."""
+        self._facts = [TopicPartition(FACTS, p) for p in range(facts)]
+        self._letters = [TopicPartition(DEAD_LETTERS, p) for p in range(dead_letters)]
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=servers,
             enable_auto_commit=False,
@@ -91,19 +94,14 @@ class Outcomes:
 
     async def __aenter__(self) -> Self:
         await self._consumer.start()
-        facts, letters = await self._partitions(FACTS), await self._partitions(DEAD_LETTERS)
-        self._consumer.assign([*facts, *letters])
-        ends = await self._consumer.end_offsets([*facts, *letters])
-        self.end = {tp.partition: ends[tp] for tp in facts}
-        self._tails = {tp.partition: FactTail(tp.partition) for tp in facts}
-        for tp in [*facts, *letters]:
+        everything = [*self._facts, *self._letters]
+        self._consumer.assign(everything)
+        ends = await self._consumer.end_offsets(everything)
+        self.end = {tp.partition: ends[tp] for tp in self._facts}
+        self._tails = {tp.partition: FactTail(tp.partition) for tp in self._facts}
+        for tp in everything:
             self._consumer.seek(tp, ends[tp])
         return self
-
-    async def _partitions(self, topic: str) -> list[TopicPartition]:
-        # Asking for the topic makes the client fetch its metadata; without it a fresh consumer knows none.
-        await self._consumer.topics()
-        return [TopicPartition(topic, p) for p in sorted(self._consumer.partitions_for_topic(topic) or ())]
 
     async def __aexit__(self, *_error: object) -> None:
         await self._consumer.stop()

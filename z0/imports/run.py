@@ -16,6 +16,7 @@ from typing import IO, Final
 
 from z0.imports.build import Builder, RowCommands, Where
 from z0.imports.doors import Door
+from z0.imports.errors import MappingError
 from z0.imports.kept import keep_first, key_of, shift_ms
 from z0.imports.load import Loaded
 from z0.imports.scan import Scan, scan
@@ -68,7 +69,18 @@ class Prepared:
 
 
 def prepare(job: Job) -> Prepared:
-    """Look through the file and settle the shift, from the first run's where there was one."""
+    """
+    Look through the file and settle the shift, from the first run's where there was one.
+
+    Raises:
+        MappingError: a field to choose rows by does not exist.
+        SourceError: the file cannot be read.
+    """
+    names = {name for name, _ in job.loaded.fields} | set(job.loaded.spec.constants)
+    known = f"there is no such field; there are {', '.join(sorted(names))}"
+    unknown = [f"--where {name}: {known}" for name in job.where if name not in names]
+    if unknown:
+        raise MappingError(str(job.loaded.path), unknown)
     found = scan(job.file, job.loaded.spec)
     key = key_of(job.loaded, found)
     spec = job.loaded.spec.time

@@ -72,7 +72,8 @@ def rows(path: Path, source: Source) -> Rows:
             if kind == "parquet":
                 yield from _parquet(file, path)
             else:
-                yield from _csv(_text(file), source, path) if kind == "csv" else _jsonl(_text(file))
+                with _text(file) as text:
+                    yield from _csv(text, source, path) if kind == "csv" else _jsonl(text)
     except (OSError, EOFError) as error:
         raise SourceError(f"{path}: {error}") from None
 

@@ -1,0 +1,91 @@
+"""
+The story whose bytes are pinned, and the writing of the golden files.
+
+    python -m tests.golden.story      writes what is missing; it never changes what is there
+
+Fields are only ever added. A new kind of fact or a new command gets a line in the story, at its END, so that the bytes of
+the others stay; then run the line above and commit the file. If a golden file would have to CHANGE, the wire format has
+changed: facts written yesterday could not be read or proved tomorrow. Change the code instead.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from tests.unit.test_log_world import LEDGER, TENANT, Bench
+from z0.codec import encode_command
+from z0.domain.commands import (
+    AddBudget,
+    Append,
+    Command,
+    Confirm,
+    CreateEntity,
+    DeductBudget,
+    Read,
+    Release,
+    Reserve,
+    UpdateEntity,
+)
+from z0.domain.entity import Changes
+from z0.log.inbox import KafkaCommand
+
+FOLDER = Path(__file__).parent
+_base: dict[str, Any] = {"tenant_id": TENANT, "ledger_id": LEDGER}
+
+COMMANDS: dict[str, Command] = {
+    "create_entity": CreateEntity(id="c1", subtype="shop", owner_id="user_1", data=Raw(b'{"name": "Z\xc3\xbcrich"}'), **_base),
+    "add_budget": AddBudget(id="c2", amount="100.50", currency="USD", **_base),
+    "add_budget credit": AddBudget(id="c3", amount="5", currency="USD", kind="credit", **_base),
+    "deduct_budget": DeductBudget(id="c4", amount="0.000000000001", currency="USD", user_id="user_1", **_base),
+    "reserve": Reserve(id="c5", amount="10", currency="USD", reservation_id="r1", ttl_ms=60_000, workflow_id="wf_1", **_base),
+    "confirm": Confirm(id="c6", reservation_id="r1", amount="7.5", reply_to="workflow_wf_1", **_base),
+    "reserve by default": Reserve(id="c7", amount="3", currency="USD", **_base),
+    "release": Release(id="c7r", reservation_id="c7", **_base),
+    "append": Append(id="c8", type="outcome", subtype="sale", amount="12", currency="EUR", timestamp=1_799_999_999_000, **_base),
+    "append charge": Append(
+        id="c9", type="charge", amount="2", currency="USD", source_id=f"{LEDGER}.9", config_version=3, **_base
+    ),
+    "update_entity": UpdateEntity(id="c10", changes=Changes(owner_id=None, data={"name": None}), expected_version=1, **_base),
+    "refused": DeductBudget(id="c11", amount="5000", currency="USD", trace_id="t1", **_base),
+    "reserve to expire": Reserve(id="c12", amount="1", currency="USD", ttl_ms=1, **_base),
+    "read": Read(id="c13", **_base),
+}
+
+
+def story() -> dict[str, dict[str, str]]:
+    """File name -> entry -> the bytes."""
+    bench = Bench()
+    answers: dict[str, str] = {}
+    facts: dict[str, str] = {"claim": bench.records[0].value.decode()}
+    for name, command in COMMANDS.items():
+        if name == "read":
+            bench.now += 1_000
+        before = len(bench.records)
+        answer = bench.one(command)
+        answers[name] = msgspec.json.encode(msgspec.structs.replace(answer, state=b"")).decode()
+        facts |= {_kind(record.value): record.value.decode() for record in bench.records[before:]}
+    by_kafka = msgspec.structs.replace(COMMANDS["deduct_budget"], id="k1")
+    bench.kafka(KafkaCommand(7, LEDGER.encode(), encode_command(by_kafka)))
+    facts["by kafka"] = bench.records[-1].value.decode()
+    commands = {name: encode_command(command).decode() for name, command in COMMANDS.items()}
+    return {"facts.json": facts, "commands.json": commands, "answers.json": answers}
+
+
+def _kind(value: bytes) -> str:
+    fact = json.loads(value)
+    return f"{fact['type']}/{fact['subtype']}" if "subtype" in fact else str(fact["type"])
+
+
+def write() -> None:
+    """Add what is missing."""
+    for name, entries in story().items():
+        path = FOLDER / name
+        there = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(entries | there, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    write()
