@@ -121,7 +121,6 @@ async def test_letting_entities_go_and_loading_them_again_decides_the_same(steps
         if random.random() < 0.3:
             await small.let_go()
             small.working.dirty.clear()
-            small.decider.batch_time_ms = max(fact.recorded_at for fact in small.facts)
         small.now += pause
         small.one(command)
     assert [r.value for r in small.records] == [r.value for r in large.records]

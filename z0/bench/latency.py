@@ -27,7 +27,7 @@ from z0.names import COMMANDS, FACTS
 
 TICK_S = 0.001
 GRACE_S = 5.0
-WARM_UP_S = 3.0
+WARM_UP_S = 12.0
 SETUP_BATCH = 1_000
 Send = Callable[[list[Command], float], None]
 

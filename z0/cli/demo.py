@@ -63,7 +63,7 @@ def demo(
         raise typer.Exit(1)
 
 
-class _Operator:
+class CommandLineOperator:
     """What `z0 tenant create` and `z0 key create` do, on one connection."""
 
     def __init__(self, ledger: "Ledger") -> None:
@@ -87,7 +87,7 @@ async def _play(config: "Config", run_id: str, rows: int | None, console: Consol
     from z0.demo.run import run
 
     async with connect(config) as ledger:
-        return await run(config, _Operator(ledger), run_id=run_id, rows=rows, console=console)
+        return await run(config, CommandLineOperator(ledger), run_id=run_id, rows=rows, console=console)
 
 
 def _console(to_stderr: bool) -> Console:

@@ -2,7 +2,8 @@
 Snapshots of a ledger's state, in two parts. Owns: their wire form. The log wins over any of them.
 
 Each part says as of which offset of `z0.facts` it is: a replay folds a fact into a part only above that offset.
-Amounts are strings of units, because a count of 1e-12 units outgrows 64 bits.
+Amounts are strings of units, because a count of 1e-12 units outgrows 64 bits. Metadata is JSON for the same reason:
+an entity's `data` may hold any integer that JSON may, and MessagePack ends at 64 bits.
 """
 
 import heapq
@@ -41,8 +42,9 @@ class LedgerSnapshot(Struct, frozen=True):
     budget: BudgetPart | None
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode_ledger = msgspec.msgpack.Decoder(LedgerPart).decode
+_encode_ledger = msgspec.json.Encoder().encode
+_encode_budget = msgspec.msgpack.Encoder().encode
+_decode_ledger = msgspec.json.Decoder(LedgerPart).decode
 _decode_budget = msgspec.msgpack.Decoder(BudgetPart).decode
 
 
@@ -79,12 +81,12 @@ def restore(snapshot: LedgerSnapshot) -> LedgerState:
 
 def encode_ledger(part: LedgerPart) -> bytes:
     """A ledger part's bytes."""
-    return _encode(part)
+    return _encode_ledger(part)
 
 
 def encode_budget(part: BudgetPart) -> bytes:
     """A budget part's bytes."""
-    return _encode(part)
+    return _encode_budget(part)
 
 
 def decode_ledger(value: bytes) -> LedgerPart:
