@@ -38,13 +38,18 @@ def test_functions_are_short() -> None:
     assert long == []
 
 
+def code_of(line: str) -> str:
+    """A line without its word to a tool, as ruff counts it."""
+    return line.partition("  # noqa")[0].partition("  # type: ignore")[0]
+
+
 def test_modules_are_short_and_lines_fit() -> None:
     """One file, one matter."""
     found = []
     for path in sources(*PRODUCT, "tests"):
         lines = path.read_text().splitlines()
         found += [f"{path} has {len(lines)} lines"] if len(lines) > MODULE_LINES_MAX else []
-        found += [f"{path}:{n}" for n, line in enumerate(lines, 1) if len(line) > LINE_CHARACTERS_MAX]
+        found += [f"{path}:{n}" for n, line in enumerate(lines, 1) if len(code_of(line)) > LINE_CHARACTERS_MAX]
     assert found == []
 
 

@@ -91,7 +91,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, name: str, body: bytes) -> No
         ({"format": "%d.%m.%Y %H:%M", "zone": "UTC"}, "16.11.2023 18:15", 1_700_158_500_000),
     ],
 )
-def test_times(spec: dict[str, str], value: object, expected: int) -> None:
+def test_event_times_are_read_exactly(spec: dict[str, str], value: object, expected: int) -> None:
     """Finer digits are cut; a zone in the text wins."""
     assert time_reader(Time(column="T", **spec))(value) == expected
 

@@ -118,7 +118,7 @@ def test_a_tail_is_sealed_when_quiet_and_spaced_or_when_old() -> None:
     range_.take(reads, end, 0)
     assert not range_.is_due(policy, sealed_ms=None, now_ms=4_999)
     assert range_.is_due(policy, sealed_ms=None, now_ms=5_000)
-    assert not range_.is_due(policy, sealed_ms=0, now_ms=59_999)
+    assert not range_.is_due(policy, sealed_ms=0, now_ms=policy.spacing_ms - 1)
     range_.take(slices_of(log, end), Position(end.next_offset + 1, end.epoch), 899_999)
     assert range_.is_due(policy, sealed_ms=899_000, now_ms=900_000)
 
