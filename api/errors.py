@@ -74,7 +74,7 @@ def status_of(outcome: Outcome) -> int:
             | Outcome.TOO_MANY_HOLDS
         ):
             return 409
-        case Outcome.TOO_LARGE:
+        case Outcome.TOO_LARGE | Outcome.ENTITY_TOO_LARGE:
             return 413
         case (
             Outcome.BAD_AMOUNT

@@ -156,10 +156,22 @@ def from_env(environ: Mapping[str, str] | None = None) -> Config:
     try:
         config = Config.model_validate({k: v for k, v in given.items() if k in fields()})
     except ValidationError as error:
-        raise SettingsError(problems + list(_problems(error))) from None
+        raise SettingsError(problems + list(_problems(error)) + _cross_problems(given, error)) from None
     if problems:
         raise SettingsError(problems)
     return config
+
+
+def _cross_problems(given: Mapping[str, str], error: ValidationError) -> list[str]:
+    """Pydantic looks at fields together only where each is fine; look again without those that are not."""
+    wrong = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+    if not wrong:
+        return []
+    try:
+        Config.model_validate({name: value for name, value in given.items() if name in fields() and name not in wrong})
+    except ValidationError as rest:
+        return list(_problems(rest))
+    return []
 
 
 def _unknown(name: str) -> str:

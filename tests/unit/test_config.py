@@ -93,3 +93,15 @@ def test_every_setting_has_a_meaning_for_the_reference_page() -> None:
         assert variable(name) == f"Z0_{name.upper()}"
         assert field.description, name
         assert field.description.endswith("."), name
+
+
+def test_clashes_are_reported_together_with_wrong_values() -> None:
+    """All problems at once: nobody likes to correct settings one by one."""
+    with pytest.raises(SettingsError) as caught:
+        from_env({"Z0_PARTITIONS": "many", "Z0_KAFKA_PORT": "15432", "Z0_DOOR_HOST": "0.0.0.0"})
+    assert len(caught.value.problems) == 3
+    assert {problem.partition(":")[0] for problem in caught.value.problems} == {
+        "Z0_PARTITIONS",
+        "Z0_POSTGRES_PORT",
+        "Z0_DOOR_SECRET",
+    }

@@ -7,8 +7,9 @@ import pytest
 
 from tests.unit.test_log_world import LEDGER, NOW, OTHER, TENANT, Bench, add, create, deduct, note, read, reserve
 from z0.codec import encode_command
-from z0.domain.commands import Append, Command, Confirm, Release
+from z0.domain.commands import Append, Command, Confirm, Release, UpdateEntity
 from z0.domain.decide import EVENT_TIME_FUTURE_MAX_MS, EVENT_TIME_PAST_MAX_MS
+from z0.domain.entity import Changes
 from z0.domain.outcome import Kind, Outcome, kind
 from z0.domain.views import StateView
 
@@ -30,6 +31,11 @@ def confirm(id: str, reservation: str, amount: str | None = None, **fields: Any)
 
 def release(id: str, reservation: str, **fields: Any) -> Release:  # noqa: A002
     return Release(id=id, tenant_id=TENANT, ledger_id=LEDGER, reservation_id=reservation, **fields)
+
+
+def grow(id: str, field: str) -> UpdateEntity:  # noqa: A002
+    """An update that sets a field to 150,000 characters: one fits an entity, two do not."""
+    return UpdateEntity(id=id, tenant_id=TENANT, ledger_id=LEDGER, changes=Changes(data={field: "x" * 150_000}))
 
 
 class Case(NamedTuple):
@@ -55,6 +61,8 @@ CASES = [
     Case(RICH, add("x", "2.50"), A, "12.5", "deposit"),
     Case(RICH, add("x", "9" * 26), Outcome.AMOUNT_OVERFLOW, "10", REFUSED),
     Case(RICH, add("x", "9" * 26, currency="EUR"), A, "9" * 26, "deposit"),
+    Case([create(), grow("g1", "a")], grow("g2", "b"), Outcome.ENTITY_TOO_LARGE, None, REFUSED),
+    Case([create(), grow("g1", "a")], grow("g2", "a"), A, None, "lifecycle/updated"),
     Case(EMPTY, add("x", "0"), Outcome.BAD_AMOUNT),
     Case(EMPTY, add("x", "-1"), Outcome.BAD_AMOUNT),
     Case(EMPTY, add("x", "1", currency="XXX"), Outcome.UNKNOWN_CURRENCY),
@@ -263,6 +271,14 @@ def test_a_refused_creation_leaves_no_fact_on_a_ledger_that_does_not_exist() -> 
     assert bench.one(create(timestamp=1, tenant="tenant_2")).outcome is Outcome.TIMESTAMP_OUT_OF_BOUNDS
     answer = bench.one(create())
     assert (answer.outcome, answer.seq) == (A, 1)
+
+
+def test_a_refused_event_time_does_not_become_the_facts_time() -> None:
+    """Stores partition and expire by it; what was asked stands in the request that the refusal quotes."""
+    bench = Bench()
+    bench.decide(create())
+    assert bench.one(note("n", timestamp=1)).outcome is Outcome.TIMESTAMP_OUT_OF_BOUNDS
+    assert bench.facts[-1].timestamp == bench.facts[-1].recorded_at == NOW
 
 
 def test_every_outcome_that_leaves_a_fact_is_in_the_table() -> None:

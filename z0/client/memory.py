@@ -17,6 +17,7 @@ from z0.codec import encode_command
 from z0.domain.answer import Answer
 from z0.domain.commands import Command
 from z0.domain.outcome import Outcome
+from z0.errors import EpochDead
 from z0.log.engine import Host, Limits, PartitionEngine, Ports
 from z0.log.inbox import DirectGroup
 from z0.log.index import MemoryIndex
@@ -77,8 +78,22 @@ class MemoryLedger:
             return {}
         done: asyncio.Future[DirectGroup] = asyncio.get_running_loop().create_future()
         self.engines[partition].offer_direct(DirectGroup([encode_command(commands[i]) for i in mine], done.set_result))
-        group = await done
+        group = await self._unless_it_ends(self._tasks[partition], done)
         return {i: _named(answer, commands[i]) for i, answer in zip(mine, group.answers, strict=True)}
+
+    @staticmethod
+    async def _unless_it_ends(engine: "asyncio.Task[None]", done: "asyncio.Future[DirectGroup]") -> DirectGroup:
+        """The answered group; where the engine ended by a fault instead, that fault: nobody else would tell the caller."""
+
+        def ended(task: "asyncio.Task[None]") -> None:
+            if not done.done():
+                done.set_exception(task.exception() or EpochDead("the engine was stopped"))
+
+        engine.add_done_callback(ended)
+        try:
+            return await done
+        finally:
+            engine.remove_done_callback(ended)
 
 
 def _named(answer: Answer | None, command: Command) -> Answer:

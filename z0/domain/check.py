@@ -11,7 +11,7 @@ import msgspec
 
 from z0.domain.commands import TTL_MS_MAX, AddBudget, Append, Command, Confirm, CreateEntity, DeductBudget, Reserve
 from z0.domain.facts import NO_DATA
-from z0.domain.ids import is_command_id, parse_ledger_id
+from z0.domain.ids import EntityType, entity_type, is_command_id, parse_ledger_id
 from z0.domain.money import CURRENCIES, parse_amount
 from z0.domain.outcome import Outcome
 
@@ -50,6 +50,8 @@ def _is_malformed(command: Command) -> bool:
         return True
     if command.workflow_id is not None and not is_command_id(command.workflow_id):
         return True
+    if isinstance(command, CreateEntity):
+        return entity_type(command.tenant_id) is not EntityType.TENANT
     if not isinstance(command, Reserve):
         return False
     if command.reservation_id is not None and not is_command_id(command.reservation_id):

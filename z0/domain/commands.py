@@ -16,6 +16,9 @@ COMMAND_BYTES_MAX: Final = 256 * 1024
 TTL_MS_MAX: Final = 366 * 24 * 3600 * 1000
 TIMESTAMP_MAX: Final = 253_402_300_799_999  # the year 9999: stores keep 64 bits, and a refusal fact keeps what was asked
 
+# A fact's type is a name that stores index and people type, not free text.
+FactTypeName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
+
 
 class Base(Links, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="op"):
     """What every command has. `timestamp` is event time in Unix milliseconds; absent, it is the batch's time."""
@@ -46,8 +49,8 @@ class UpdateEntity(Base, frozen=True, kw_only=True, omit_defaults=True, tag="upd
 class Append(Base, frozen=True, kw_only=True, omit_defaults=True, tag="append"):
     """Append a fact; a `charge` is spent from the budget and refused where it does not fit."""
 
-    type: str
-    subtype: str | None = None
+    type: FactTypeName
+    subtype: FactTypeName | None = None
     amount: str | None = None
     currency: str | None = None
 

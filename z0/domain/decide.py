@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from z0.domain.commands import (
+    COMMAND_BYTES_MAX,
     TTL_MS_DEFAULT,
     AddBudget,
     Append,
@@ -29,7 +30,7 @@ from z0.domain.facts import NO_DATA, RESERVED_LIFECYCLE, RESERVED_TYPES, FactTyp
 from z0.domain.ids import parse_ledger_id
 from z0.domain.money import UNITS_MAX, format_amount
 from z0.domain.outcome import Outcome
-from z0.domain.state import HOLDS_MAX, Budget, CreatedData, ExpiredData, LedgerState, UpdatedData, due_holds
+from z0.domain.state import HOLDS_MAX, Budget, CreatedData, ExpiredData, LedgerState, UpdatedData, changed, due_holds
 from z0.domain.views import budget_view
 
 EVENT_TIME_PAST_MAX_MS: Final = 366 * 24 * 3600 * 1000
@@ -176,7 +177,11 @@ def _create(state: LedgerState, command: CreateEntity, units: int | None, now_ms
     return Draft(FactType.LIFECYCLE, FactType.CREATED, data=Raw(_encode(CreatedData(entity))))
 
 
-def _update(state: LedgerState, command: UpdateEntity, units: int | None, now_ms: int) -> Draft:
+def _update(state: LedgerState, command: UpdateEntity, units: int | None, now_ms: int) -> Draft | Refusal:
+    assert state.entity is not None, "unknown entities are refused before"
+    # Patches add up: without a bound an entity would outgrow the record batch of its snapshot, and hold the floor for ever.
+    if len(_encode(changed(state.entity, command.changes, now_ms).data)) > COMMAND_BYTES_MAX:
+        return Refusal(Outcome.ENTITY_TOO_LARGE, "entity.data")
     return Draft(FactType.LIFECYCLE, FactType.UPDATED, data=Raw(_encode(UpdatedData(command.changes))))
 
 

@@ -40,6 +40,7 @@ class Outcome(StrEnum):
     ENTITY_NOT_ACTIVE = "entity_not_active"
     BAD_TRANSITION = "bad_transition"
     TIMESTAMP_OUT_OF_BOUNDS = "timestamp_out_of_bounds"
+    ENTITY_TOO_LARGE = "entity_too_large"
     RESERVED_FACT_TYPE = "reserved_fact_type"
     MISSING_AMOUNT = "missing_amount"
     RESERVATION_NOT_OPEN = "reservation_not_open"
@@ -75,6 +76,7 @@ def kind(outcome: Outcome) -> Kind:
             Outcome.ENTITY_EXISTS
             | Outcome.VERSION_CONFLICT
             | Outcome.ENTITY_NOT_ACTIVE
+            | Outcome.ENTITY_TOO_LARGE
             | Outcome.BAD_TRANSITION
             | Outcome.TIMESTAMP_OUT_OF_BOUNDS
             | Outcome.RESERVED_FACT_TYPE
@@ -116,6 +118,7 @@ MEANINGS: dict[Outcome, str] = {
     Outcome.ENTITY_NOT_ACTIVE: "The entity's lifecycle status takes no such facts any more.",
     Outcome.BAD_TRANSITION: "The lifecycle has no arrow from the present status to the one asked for.",
     Outcome.TIMESTAMP_OUT_OF_BOUNDS: "`timestamp` is more than 366 days before or 24 hours after the batch's time.",
+    Outcome.ENTITY_TOO_LARGE: "With this update the entity's `data` would be larger than 256 KiB.",
     Outcome.RESERVED_FACT_TYPE: "Facts of this type are written by their own command only.",
     Outcome.MISSING_AMOUNT: "A fact of this type needs `amount` and `currency`.",
     Outcome.RESERVATION_NOT_OPEN: "There is no open reservation of that id: never made, confirmed, released or expired.",

@@ -250,7 +250,7 @@ class Decider:
             ledger_id,
             seq,
             draft.type,
-            command.timestamp if asked and command.timestamp is not None else self.batch_time_ms,
+            _event_time(command, outcome) or self.batch_time_ms,
             self.batch_time_ms,
             command.tenant_id,
             ledger_id.partition("_")[2],
@@ -293,6 +293,11 @@ class Decider:
 _LINK_FIELDS: Final = (*Links.__struct_fields__, "reply_to")
 _links_of = attrgetter(*_LINK_FIELDS)
 _NO_LINKS: Final = (None,) * len(_LINK_FIELDS)
+
+
+def _event_time(command: Command, outcome: Outcome | None) -> int | None:
+    """The caller's event time, where the caller gave one that was not refused and the fact is the caller's own."""
+    return command.timestamp if outcome is not None and outcome is not Outcome.TIMESTAMP_OUT_OF_BOUNDS else None
 
 
 def _links(command: Command) -> dict[str, Any]:

@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 ACK_TIMEOUT_S: Final = 15.0  # half of the broker's default replica time-out: later the answer is worth less than a new claim
 OVERLAP_MIN: Final = 256  # fewer waiting commands than this are better decided together, after the ack under way
 RECLAIM_PAUSE_S: Final = 0.5  # with jitter, or two claimants would void each other in turns
+RECLAIM_PAUSE_MAX_S: Final = 30.0  # doubled up to this while no round succeeds: a wrong clock must not fill the log with claims
 
 
 class Limits(NamedTuple):
@@ -95,6 +96,7 @@ class PartitionEngine:
         self._decider: Decider | None = None
         self._snapshotter: Snapshotter | None = None
         self.facts_appended = 0
+        self._deaths = 0
 
     # Doors ---------------------------------------------------------------------------------------
 
@@ -187,7 +189,9 @@ class PartitionEngine:
 
     async def _after_death(self) -> None:
         self._drop(Outcome.NOT_OWNER)
-        await asyncio.sleep(RECLAIM_PAUSE_S * (1 + random.random()))
+        pause_s = min(RECLAIM_PAUSE_S * 2**self._deaths, RECLAIM_PAUSE_MAX_S)
+        self._deaths += 1
+        await asyncio.sleep(pause_s * (1 + random.random()))
         while not self._ports.lease.holds() and not self._stopping:  # noqa: ASYNC110 - the lease has no event
             await asyncio.sleep(0.1)
         await self._host.rewind(self.partition)
@@ -282,6 +286,7 @@ class PartitionEngine:
         assert self._epoch is not None, "serving"
         if round_.records:
             self._acked_offset = round_.next_offset
+            self._deaths = 0
             self._index.put(round_.entries, Position(self._acked_offset, self._epoch.number))
             self._decider.settled(round_)
             self._working.dirty.update(round_.touched)

@@ -1,0 +1,31 @@
+"""Topics on the real Kafka: made once, and refused where they are not what the ledger needs."""
+
+import pytest
+
+from z0.config import Config
+from z0.errors import TopicMismatch
+from z0.log.topics import check_topics, migrate_topics, topics
+
+pytestmark = pytest.mark.stack
+
+
+async def test_migrating_again_changes_nothing(stack: Config) -> None:
+    """`z0 migrate` may run at every start."""
+    assert await migrate_topics(stack) == []
+    await check_topics(stack)
+
+
+async def test_a_start_on_other_settings_is_refused_with_every_difference(stack: Config) -> None:
+    """Another number of partitions would send an entity's commands to two writers."""
+    other = stack.model_copy(update={"partitions": stack.partitions + 1, "min_insync_replicas": 2})
+    with pytest.raises(TopicMismatch) as caught:
+        await check_topics(other)
+    message = str(caught.value)
+    assert message.count("partitions, Z0_PARTITIONS asks for") == 4
+    assert message.count("min.insync.replicas is 1, needs 2") == len(topics(stack))
+
+
+async def test_a_migration_onto_other_settings_is_refused_too(stack: Config) -> None:
+    """It creates what is missing and never changes what is there."""
+    with pytest.raises(TopicMismatch, match="the number is fixed at creation"):
+        await migrate_topics(stack.model_copy(update={"partitions": stack.partitions + 1}))
