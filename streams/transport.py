@@ -7,14 +7,14 @@ an engine finishes its batches in order. Changelogs are delivered message by mes
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
 from faust.transport.consumer import RecordMap
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from z0.log.inbox import NOTHING_READ, KafkaCommand
+from z0.log.inbox import NOTHING_READ, KafkaRecord
 from z0.names import COMMANDS
 
 FETCH_WAIT_S = 1.0
@@ -26,7 +26,7 @@ class FetchedCommands(NamedTuple):
 
     partition: int
     follows: int
-    records: list[KafkaCommand]
+    records: Sequence[KafkaRecord]
 
 
 class BatchMessage(ConsumerMessage):
@@ -91,7 +91,6 @@ class BatchConsumer(driver.Consumer):
 
     def _batch_message(self, tp: TP, fetched: list[Any]) -> BatchMessage:
         last = fetched[-1]
-        commands = [KafkaCommand(r.offset, r.key, r.value, r.headers) for r in fetched]
         message = BatchMessage(
             tp.topic,
             tp.partition,
@@ -105,7 +104,7 @@ class BatchConsumer(driver.Consumer):
             tp=tp,
             generation_id=self.app.consumer_generation_id,
         )
-        message.batch = FetchedCommands(tp.partition, self._follows.get(tp, NOTHING_READ), commands)
+        message.batch = FetchedCommands(tp.partition, self._follows.get(tp, NOTHING_READ), fetched)
         self._follows[tp] = last.offset
         return message
 

@@ -67,17 +67,6 @@ def test_the_index_on_disk_survives_its_process(tmp_path: Path) -> None:
     second.close()
 
 
-def test_the_index_on_disk_finds_what_left_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory holds the newest ids; the others are read."""
-    monkeypatch.setattr("z0.log.index.RECENT_MAX", 10)
-    index = RocksIndex(tmp_path / "index")
-    for n in range(100):
-        index.put({f"k{n}": entry(n)}, Position(n + 1, 0))
-    assert index.get_many([f"k{n}" for n in range(100)]) == {f"k{n}": entry(n) for n in range(100)}
-    assert len(index._recent) <= 10
-    index.close()
-
-
 def test_an_entry_is_what_its_fact_says() -> None:
     """The index is rebuilt from the log alone, to the very same entries."""
     from tests.unit.test_log_world import Bench, add, create, deduct, reserve

@@ -6,6 +6,7 @@ the stores hold numeric(38,12), which is the bound here: 26 digits before the po
 """
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
 from typing import Final
 
 DECIMALS: Final = 12
@@ -16,6 +17,7 @@ UNITS_MAX: Final = 10 ** (WHOLE_DIGITS_MAX + DECIMALS) - 1
 _WIDE = Context(prec=80, rounding=ROUND_HALF_EVEN)
 
 
+@lru_cache(maxsize=1024)  # a command's amount is read when it is checked and again when its fact is folded
 def parse_amount(text: str) -> int | None:
     """Units of 1e-12 in a plain decimal string (`12`, `0.0000025`), or None: signs, exponents and a 13th decimal are refused."""
     whole, dot, fraction = text.partition(".")

@@ -22,14 +22,14 @@ from z0.domain.ids import parse_ledger_id
 from z0.domain.outcome import Kind, Outcome, kind
 from z0.domain.state import LedgerState, apply
 from z0.domain.views import state_view
-from z0.log.inbox import CommandBatch, Direct, Inbox, Kafka, KafkaCommand
+from z0.log.inbox import CommandBatch, Direct, Inbox, Kafka, KafkaRecord
 from z0.log.index import CommandIndex, Entry, key_of
 from z0.log.ports import Message
 from z0.log.working_set import WorkingSet
 from z0.names import COMMANDS, DEAD_LETTERS
 
-ROUND_COMMANDS_MAX: Final = 1_000  # about 15 ms of deciding: the longest that one partition keeps the others waiting
-ROUND_BYTES_MAX: Final = 512 * 1024  # soft: a round ends above it; one command's facts may go beyond (topic limit 8 MiB)
+ROUND_COMMANDS_MAX: Final = 2_000  # about 40 ms of deciding, only ever with a backlog and nobody waiting at the direct door
+ROUND_BYTES_MAX: Final = 1536 * 1024  # soft: a round ends above it; one command's facts may go beyond (topic limit 8 MiB)
 RECORD_OVERHEAD_BYTES: Final = 32
 FORWARDED_HEADER: Final = "z0-forwarded"
 
@@ -141,7 +141,7 @@ class Decider:
         if item.completes is not None:
             round_.acknowledge.append(item.completes)
 
-    def _kafka(self, command: KafkaCommand, result: "_Result", round_: Round) -> None:
+    def _kafka(self, command: KafkaRecord, result: "_Result", round_: Round) -> None:
         """What is not on the ledger now must be somewhere else: nothing is dropped silently."""
         if result.forward_to is not None:
             headers = ((FORWARDED_HEADER, b"%d" % self._partition),)
@@ -187,7 +187,7 @@ class Decider:
                 return misplaced
         return self._known(command, state, ready, round_)
 
-    def _misplaced(self, command: Command, kafka: KafkaCommand | None) -> _Result | None:
+    def _misplaced(self, command: Command, kafka: KafkaRecord | None) -> _Result | None:
         """A ledger without state here may be a typing error, or live on another partition."""
         if parse_ledger_id(command.ledger_id) is None:
             return _refused(Outcome.BAD_LEDGER_ID, command)
@@ -325,7 +325,7 @@ class _Prepared:
     def __init__(self, item: Direct | Kafka) -> None:
         self.item = item
         self.command: Command | None = None
-        self.kafka: KafkaCommand | None = None
+        self.kafka: KafkaRecord | None = None
         self.outcome: Outcome | None = None
         self.units: int | None = None
         self.canonical = b""
@@ -335,7 +335,7 @@ class _Prepared:
 _AFTER_WRONG_KEY: Final = (None, Outcome.BAD_AMOUNT, Outcome.UNKNOWN_CURRENCY)  # by precedence
 
 
-def _prepare(item: Direct | Kafka, value: bytes, kafka: KafkaCommand | None) -> _Prepared:
+def _prepare(item: Direct | Kafka, value: bytes, kafka: KafkaRecord | None) -> _Prepared:
     ready = _Prepared(item)
     ready.kafka = kafka
     command = decode_command(value)
@@ -353,7 +353,7 @@ def _prepare(item: Direct | Kafka, value: bytes, kafka: KafkaCommand | None) -> 
     return ready
 
 
-def dead_letter(partition: int, command: KafkaCommand, reason: Outcome) -> Message:
+def dead_letter(partition: int, command: KafkaRecord, reason: Outcome) -> Message:
     """The dead letter of a Kafka command: reason, topic, partition, offset, and the bytes as they came."""
     letter = {
         "reason": reason,

@@ -4,17 +4,33 @@ What waits for a partition. Owns: the two doors' queues, their bounds, and the c
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from z0.domain.answer import Answer
 
 NOTHING_READ: Final = -1  # `follows` of a batch at the start of the topic
-# While the direct door is in use, Kafka's commands go in small helpings, so that a backlog does not hold up those who wait.
+# While the direct door is in use, Kafka's commands go in small helpings, so that a backlog does not hold up those who wait:
+# the smallest where somebody waits now, a small one where somebody did in one of the last rounds.
 KAFKA_HELPING_SHARED: Final = 128
+KAFKA_HELPING_LATELY_SHARED: Final = 512
+LATELY_ROUNDS: Final = 100
+
+
+class KafkaRecord(Protocol):
+    """One record of `z0.commands`, as the Kafka client hands it over: a copy of each would cost half a microsecond."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 class KafkaCommand(NamedTuple):
-    """One record of `z0.commands`."""
+    """A `KafkaRecord` of our own, for tests and simulations."""
 
     offset: int
     key: bytes | None
@@ -31,7 +47,7 @@ class CommandBatch:
 
     __slots__ = ("acknowledge", "follows", "records")
 
-    def __init__(self, follows: int, records: Sequence[KafkaCommand], acknowledge: Callable[[], None]) -> None:
+    def __init__(self, follows: int, records: Sequence[KafkaRecord], acknowledge: Callable[[], None]) -> None:
         self.follows = follows
         self.records = records
         self.acknowledge = acknowledge
@@ -66,7 +82,7 @@ class Direct(NamedTuple):
 class Kafka(NamedTuple):
     """One Kafka command to decide; `completes` is its batch where it is the last record of it."""
 
-    command: KafkaCommand
+    command: KafkaRecord
     completes: CommandBatch | None
 
 
@@ -83,6 +99,7 @@ class Inbox:
         self.kafka_waiting = 0
         self._last_read: int | None = None
         self._finished: int | None = None
+        self._rounds_alone = LATELY_ROUNDS
 
     def __len__(self) -> int:
         return self._direct_waiting + self.kafka_waiting
@@ -119,7 +136,7 @@ class Inbox:
 
     def take(self, limit: int, bytes_max: int) -> Iterator[Direct | Kafka]:
         """Commands to decide next, those who wait first; at most `limit`, and no more once they have `bytes_max` bytes."""
-        kafka_limit = min(limit, KAFKA_HELPING_SHARED) if self._direct_waiting else limit
+        kafka_limit = min(limit, self._kafka_helping(limit))
         for direct in self._take_direct(limit):
             bytes_max -= len(direct.group.commands[direct.place])
             yield direct
@@ -130,6 +147,13 @@ class Inbox:
             yield kafka
             if bytes_max <= 0:
                 return
+
+    def _kafka_helping(self, limit: int) -> int:
+        if self._direct_waiting:
+            self._rounds_alone = 0
+            return KAFKA_HELPING_SHARED
+        self._rounds_alone += 1
+        return limit if self._rounds_alone > LATELY_ROUNDS else KAFKA_HELPING_LATELY_SHARED
 
     def _take_direct(self, limit: int) -> Iterator[Direct]:
         while self._direct and limit > 0:

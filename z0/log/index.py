@@ -6,7 +6,6 @@ id, digest and outcome. Kept for at least 35 days. A lost index costs time, neve
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -19,7 +18,6 @@ from z0.domain.outcome import Outcome
 from z0.log.validity import Position
 
 RETENTION_MS: Final = 35 * 24 * 3600 * 1000
-RECENT_MAX: Final = 50_000  # entries kept in memory per partition; about 25 MB, and the ids that retries ask for
 
 
 class Entry(Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
@@ -111,18 +109,14 @@ class RocksIndex:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._db: Any = Rdict(str(folder), options=_options(), access_type=AccessType.with_ttl(2 * RETENTION_MS // 1000))
-        self._recent: dict[str, Entry] = {}
         stored = self._db.get(_POSITION_KEY)
         self._position = _decode_position(stored) if stored else Position()
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, Entry]:
-        recent = self._recent
-        found = {key: recent[key] for key in keys if key in recent}
-        others = [key for key in keys if key not in found]
-        if others:
-            stored = self._db.get([key.encode() for key in others])
-            found |= {key: _decode_entry(value) for key, value in zip(others, stored, strict=True) if value is not None}
-        return found
+        if not keys:
+            return {}
+        stored = self._db.get([key.encode() for key in keys])
+        return {key: _decode_entry(value) for key, value in zip(keys, stored, strict=True) if value is not None}
 
     def put(self, entries: Mapping[str, Entry], position: Position) -> None:
         batch = WriteBatch(raw_mode=True)
@@ -131,12 +125,6 @@ class RocksIndex:
         batch.put(_POSITION_KEY, _encode(position))
         self._db.write(batch)
         self._position = position
-        self._remember(entries)
-
-    def _remember(self, entries: Mapping[str, Entry]) -> None:
-        self._recent.update(entries)
-        for key in list(islice(self._recent, max(0, len(self._recent) - RECENT_MAX))):
-            del self._recent[key]
 
     def position(self) -> Position:
         return self._position
