@@ -4,7 +4,17 @@ import pytest
 
 from z0.domain.answer import Answer
 from z0.domain.outcome import Outcome
-from z0.log.inbox import KAFKA_HELPING_SHARED, CommandBatch, Direct, DirectGroup, Inbox, Kafka, KafkaCommand
+from z0.log.inbox import (
+    KAFKA_HELPING_LATELY_SHARED,
+    KAFKA_HELPING_SHARED,
+    LATELY_ROUNDS,
+    CommandBatch,
+    Direct,
+    DirectGroup,
+    Inbox,
+    Kafka,
+    KafkaCommand,
+)
 
 
 def batch(first: int, last: int, follows: int | None = None) -> CommandBatch:
@@ -109,6 +119,17 @@ def test_those_who_wait_go_first_and_a_backlog_gets_its_helping() -> None:
     taken = list(inbox.take(1_000, 10**9))
     assert [type(item) for item in taken[:3]] == [Direct, Direct, Kafka]
     assert len(taken) == 2 + KAFKA_HELPING_SHARED
+    assert len(list(inbox.take(1_000, 10**9))) == KAFKA_HELPING_LATELY_SHARED
+
+
+def test_a_backlog_gets_whole_rounds_once_nobody_has_waited_for_a_while() -> None:
+    """Larger rounds cost less, and hold up nobody."""
+    inbox = Inbox(queue_commands_max=1_000)
+    inbox.offer_direct(group(b"1"))
+    assert len(list(inbox.take(1_000, 10**9))) == 1
+    for _ in range(LATELY_ROUNDS):
+        assert not list(inbox.take(1_000, 10**9))
+    inbox.offer_kafka(batch(0, 4_999))
     assert len(list(inbox.take(1_000, 10**9))) == 1_000
 
 

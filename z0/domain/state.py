@@ -21,7 +21,7 @@ from z0.domain.entity import Changes, Entity, merge_patch
 from z0.domain.facts import ZERO_HASH, Fact, FactType
 from z0.domain.money import parse_amount
 
-HOLDS_MAX: Final = 16_000  # per ledger: an expiry of all of them, whatever their ids, still fits one record batch
+HOLDS_MAX: Final = 15_000  # per ledger: an expiry of all of them, whatever their ids, still fits one record batch
 
 
 class Hold(Struct, gc=False):
