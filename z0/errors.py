@@ -4,6 +4,7 @@ The exception tree. Owns: what a *fault* is called. Does not own: refusals, whic
     Z0Error
     |-- SettingsError          wrong or unknown settings, all of them at once
     |-- StackError             a local server could not be started, or is not what it should be
+    |-- Unreachable            a server does not answer where the settings say it is
     |-- TopicMismatch          a topic exists with other settings than the design needs
     |-- LogBroken              a stored position and the log do not fit together
     |-- EpochDead              this epoch may not write again; a new claim is needed
@@ -30,6 +31,10 @@ class SettingsError(Z0Error):
 
 class StackError(Z0Error):
     """The local stack could not be started or stopped."""
+
+
+class Unreachable(Z0Error):
+    """A server does not answer where the settings say it is."""
 
 
 class TopicMismatch(Z0Error):

@@ -12,7 +12,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import Struct
 
-from z0.log.kafka import new_reader
+from z0.log.kafka import new_reader, start_client
 from z0.names import OWNERS
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Owners:
     async def start(self) -> None:
         """Read the topic from its beginning, up to its present end, then follow it."""
         consumer = self._consumer = new_reader(self._servers)
-        await consumer.start()
+        await start_client(consumer)
         at = TopicPartition(OWNERS, 0)
         consumer.assign([at])
         first, end = (await consumer.beginning_offsets([at]))[at], (await consumer.end_offsets([at]))[at]

@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaConnectionError
 
-from z0.errors import LogBroken
+from z0.errors import LogBroken, Unreachable
 from z0.log.ports import Appended, Message, Record
 from z0.names import FACTS
 
@@ -48,6 +49,20 @@ def new_reader(servers: str, *topics: str, **settings: Any) -> AIOKafkaConsumer:
         max_partition_fetch_bytes=BATCH_BYTES_MAX,
         **settings,
     )
+
+
+async def start_client(client: Any) -> None:
+    """
+    Start a producer, consumer or admin client; one that cannot connect is closed again.
+
+    Raises:
+        Unreachable: Kafka does not answer.
+    """
+    try:
+        await client.start()
+    except KafkaConnectionError as error:
+        await (client.close() if hasattr(client, "close") else client.stop())
+        raise Unreachable(f"Kafka does not answer ({error}); start the stack with `z0 up`, or correct Z0_KAFKA") from error
 
 
 async def send_batch(producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]]) -> Appended:
@@ -99,7 +114,7 @@ class KafkaLog:
         async with self._lock:
             while len(self._producers) <= number:
                 producer = new_producer(self._servers)
-                await producer.start()
+                await start_client(producer)
                 self._producers.append(producer)
         return self._producers[number]
 
@@ -108,7 +123,7 @@ class KafkaLog:
             return
         at = TopicPartition(FACTS, partition)
         consumer = new_reader(self._servers)
-        await consumer.start()
+        await start_client(consumer)
         try:
             consumer.assign([at])
             consumer.seek(at, start)
@@ -131,7 +146,7 @@ class KafkaLog:
     async def bounds(self, partition: int) -> tuple[int, int]:
         at = TopicPartition(FACTS, partition)
         consumer = new_reader(self._servers)
-        await consumer.start()
+        await start_client(consumer)
         try:
             first, end = await consumer.beginning_offsets([at]), await consumer.end_offsets([at])
             return int(first[at]), int(end[at])
@@ -141,7 +156,7 @@ class KafkaLog:
     async def offset_at(self, partition: int, timestamp_ms: int) -> int:
         at = TopicPartition(FACTS, partition)
         consumer = new_reader(self._servers)
-        await consumer.start()
+        await start_client(consumer)
         try:
             found = (await consumer.offsets_for_times({at: timestamp_ms}))[at]
             return int(found.offset) if found is not None else int((await consumer.end_offsets([at]))[at])

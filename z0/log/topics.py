@@ -13,7 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from z0.config import Config
 from z0.errors import TopicMismatch
-from z0.log.kafka import BATCH_BYTES_MAX
+from z0.log.kafka import BATCH_BYTES_MAX, start_client
 from z0.names import BUDGETS_CHANGELOG, COMMANDS, DEAD_LETTERS, FACTS, LEDGERS_CHANGELOG, OWNERS
 
 DAY_MS: Final = 24 * 3600 * 1000
@@ -54,7 +54,7 @@ async def migrate_topics(config: Config) -> list[str]:
         TopicMismatch: a topic exists with other settings, all of them listed.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=config.kafka_servers)
-    await admin.start()
+    await start_client(admin)
     try:
         there = set(await admin.list_topics())
         missing = [topic for topic in topics(config) if topic.name not in there]
@@ -76,7 +76,7 @@ async def check_topics(config: Config) -> None:
         TopicMismatch: a topic is missing or has other settings.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=config.kafka_servers)
-    await admin.start()
+    await start_client(admin)
     try:
         there = set(await admin.list_topics())
         problems = [f"{t.name}: missing; run `z0 migrate`" for t in topics(config) if t.name not in there]
