@@ -1,14 +1,9 @@
-"""The in-memory twins keep the contracts of `z0.log.ports`; the integration tests hold the real ones to the same."""
-
-import asyncio
-
-import pytest
+"""What only the twins in memory promise; what they share with Kafka stands in `test_log.py`."""
 
 from tests.unit.test_log_world import LEDGER, NOW, Bench, add, create
 from z0.clock import ManualClock
 from z0.codec import Floor
-from z0.errors import LogBroken
-from z0.log.memory import READ_BATCH, MemoryLog, MemorySnapshots
+from z0.log.memory import MemoryLog, MemorySnapshots
 from z0.log.ports import Appended, Record
 from z0.log.snapshot import take
 
@@ -29,39 +24,6 @@ async def test_a_batch_is_appended_whole_and_answered_with_its_offset_and_the_br
         (1, b"b", b"2", NOW),
         (2, b"c", b"3", NOW),
     ]
-
-
-async def test_reading_gives_every_record_from_start_up_to_the_end_in_order() -> None:
-    """Over many batches; an empty stretch gives nothing."""
-    log = MemoryLog(1)
-    log.land(0, [(b"k", b"%d" % n) for n in range(2 * READ_BATCH + 1)])
-    assert [r.offset for r in await all_of(log, 3, 2 * READ_BATCH + 1)] == list(range(3, 2 * READ_BATCH + 1))
-    assert await all_of(log, 5, 5) == []
-    assert await log.bounds(0) == (0, 2 * READ_BATCH + 1)
-
-
-async def test_reading_beyond_the_end_stops_loudly() -> None:
-    """The reader believes in records that are not there."""
-    with pytest.raises(LogBroken, match="ends at 0"):
-        await all_of(MemoryLog(1), 1, 2)
-
-
-async def test_a_time_gives_the_first_offset_at_or_after_it() -> None:
-    """And the log's end where there is none."""
-    clock = ManualClock(NOW)
-    log = MemoryLog(1, clock)
-    for _ in range(3):
-        log.land(0, [(b"k", b"v")])
-        clock.advance(10)
-    assert [await log.offset_at(0, NOW + at) for at in (-5, 0, 1, 10, 20, 21)] == [0, 0, 1, 1, 2, 3]
-
-
-async def test_two_writers_of_one_partition_are_ordered_by_the_log() -> None:
-    """Nothing but the log knows who was first."""
-    log = MemoryLog(1)
-    first, second = await log.writer(0), await log.writer(0)
-    landed = await asyncio.gather(first.append([(b"a", b"")]), second.append([(b"b", b"")]), first.append([(b"c", b"")]))
-    assert [appended.base_offset for appended in landed] == [0, 1, 2]
 
 
 async def test_a_snapshot_of_an_older_epoch_after_a_claim_is_void() -> None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, OffsetOutOfRangeError
 
 from z0.errors import LogBroken, Unreachable
 from z0.log.ports import Appended, Message, Record
@@ -79,19 +79,21 @@ async def send_batch(producer: AIOKafkaProducer, topic: str, partition: int, rec
 class KafkaWriter:
     """One partition's writer for one epoch."""
 
-    def __init__(self, producer: AIOKafkaProducer, partition: int) -> None:
+    def __init__(self, producer: AIOKafkaProducer, topic: str, partition: int) -> None:
         self._producer = producer
+        self._topic = topic
         self._partition = partition
 
     def append(self, records: Sequence[tuple[bytes, bytes]]) -> "Future[Appended]":
-        return asyncio.ensure_future(send_batch(self._producer, FACTS, self._partition, records))
+        return asyncio.ensure_future(send_batch(self._producer, self._topic, self._partition, records))
 
 
 class KafkaLog:
-    """The fact log of a cluster."""
+    """The fact log of a cluster; the topic is `z0.facts` but for tests of the log itself."""
 
-    def __init__(self, servers: str) -> None:
+    def __init__(self, servers: str, topic: str = FACTS) -> None:
         self._servers = servers
+        self._topic = topic
         self._producers: list[AIOKafkaProducer] = []
         self._next_of: dict[int, int] = {}
         self._lock = asyncio.Lock()
@@ -108,7 +110,7 @@ class KafkaLog:
     async def writer(self, partition: int) -> KafkaWriter:
         number = self._next_of.get(partition, 0)
         self._next_of[partition] = number + 1
-        return KafkaWriter(await self._producer(number), partition)
+        return KafkaWriter(await self._producer(number), self._topic, partition)
 
     async def _producer(self, number: int) -> AIOKafkaProducer:
         async with self._lock:
@@ -121,7 +123,7 @@ class KafkaLog:
     async def read(self, partition: int, start: int, end: int) -> AsyncIterator[list[Record]]:
         if start >= end:
             return
-        at = TopicPartition(FACTS, partition)
+        at = TopicPartition(self._topic, partition)
         consumer = new_reader(self._servers)
         await start_client(consumer)
         try:
@@ -137,14 +139,17 @@ class KafkaLog:
     async def _next(self, consumer: AIOKafkaConsumer, at: TopicPartition, end: int) -> list[Record]:
         deadline = asyncio.get_running_loop().time() + READ_STALL_S
         while asyncio.get_running_loop().time() < deadline:
-            fetched = (await consumer.getmany(at, timeout_ms=1_000, max_records=READ_BATCH)).get(at, [])
+            try:
+                fetched = (await consumer.getmany(at, timeout_ms=1_000, max_records=READ_BATCH)).get(at, [])
+            except OffsetOutOfRangeError as error:
+                raise LogBroken(f"{at.topic} {at.partition} does not hold what is to be read: {error}") from error
             records = [Record(r.offset, r.key or b"", r.value or b"", r.timestamp) for r in fetched if r.offset < end]
             if records:
                 return records
-        raise LogBroken(f"z0.facts {at.partition}: no record below {end} came for {READ_STALL_S:.0f} s")
+        raise LogBroken(f"{at.topic} {at.partition}: no record below {end} came for {READ_STALL_S:.0f} s")
 
     async def bounds(self, partition: int) -> tuple[int, int]:
-        at = TopicPartition(FACTS, partition)
+        at = TopicPartition(self._topic, partition)
         consumer = new_reader(self._servers)
         await start_client(consumer)
         try:
@@ -154,7 +159,7 @@ class KafkaLog:
             await consumer.stop()
 
     async def offset_at(self, partition: int, timestamp_ms: int) -> int:
-        at = TopicPartition(FACTS, partition)
+        at = TopicPartition(self._topic, partition)
         consumer = new_reader(self._servers)
         await start_client(consumer)
         try:

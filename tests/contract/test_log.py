@@ -1,0 +1,89 @@
+"""One contract for the log, kept by the twin in memory and by Kafka."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from z0.config import Config
+from z0.errors import LogBroken
+from z0.log.kafka import KafkaLog, start_client
+from z0.log.memory import MemoryLog
+from z0.log.ports import Log, Record
+
+LATER_MS = 10 * 365 * 24 * 3600 * 1000
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.stack)])
+async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
+    """An empty log of one partition."""
+    if request.param == "memory":
+        yield MemoryLog(1)
+        return
+    config: Config = request.getfixturevalue("stack")
+    topic = f"contract-{uuid.uuid4().hex}"
+    await _make(config, topic)
+    log = KafkaLog(config.kafka_servers, topic)
+    await log.start()
+    yield log
+    await log.stop()
+
+
+async def _make(config: Config, topic: str) -> None:
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=config.kafka_servers)
+    await start_client(admin)
+    await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"message.timestamp.type": "LogAppendTime"})])
+    await admin.close()
+
+
+async def all_of(log: Log, start: int, end: int) -> list[Record]:
+    """Every record of a stretch."""
+    return [record async for batch in log.read(0, start, end) for record in batch]
+
+
+async def test_a_batch_lands_whole_and_is_answered_with_the_offset_of_its_first_record(log: Log) -> None:
+    """The ack's offset is what an epoch lives by."""
+    writer = await log.writer(0)
+    first = await writer.append([(b"a", b"1")])
+    second = await writer.append([(b"b", b"2"), (b"c", b"3")])
+    assert (first.base_offset, second.base_offset) == (0, 1)
+    assert second.log_time_ms >= first.log_time_ms > 0
+    assert [(r.offset, r.key, r.value) for r in await all_of(log, 1, 3)] == [(1, b"b", b"2"), (2, b"c", b"3")]
+    assert await log.bounds(0) == (0, 3)
+
+
+async def test_what_is_read_ends_where_it_was_asked_to(log: Log) -> None:
+    """Over many batches; an empty stretch gives nothing."""
+    writer = await log.writer(0)
+    await writer.append([(b"k", b"%d" % n) for n in range(3_000)])
+    assert [r.offset for r in await all_of(log, 5, 2_998)] == list(range(5, 2_998))
+    assert await all_of(log, 7, 7) == []
+
+
+async def test_reading_from_beyond_the_end_stops_loudly(log: Log) -> None:
+    """A stored position beyond the end means a topic that was truncated or made anew."""
+    with pytest.raises(LogBroken):
+        await all_of(log, 5, 6)
+
+
+async def test_two_writers_are_ordered_by_the_log_alone(log: Log) -> None:
+    """The one that comes second sees it in its ack: that is the whole fence."""
+    first, second = await log.writer(0), await log.writer(0)
+    landed = [await first.append([(b"a", b"")]), await second.append([(b"b", b"")]), await first.append([(b"c", b"")])]
+    assert [appended.base_offset for appended in landed] == [0, 1, 2]
+
+
+async def test_a_time_gives_the_first_offset_at_or_after_it(log: Log) -> None:
+    """And the log's end where there is none."""
+    writer = await log.writer(0)
+    first = later = await writer.append([(b"k", b"1")])
+    while later.log_time_ms == first.log_time_ms:  # the broker's clock counts in milliseconds
+        later = await writer.append([(b"k", b"2")])
+    end = later.base_offset + 1
+    assert await log.offset_at(0, first.log_time_ms) == 0
+    assert await log.offset_at(0, first.log_time_ms + 1) == later.base_offset
+    assert await log.offset_at(0, later.log_time_ms) == later.base_offset
+    assert await log.offset_at(0, later.log_time_ms + LATER_MS) == end
