@@ -37,7 +37,7 @@ format: env      ## Let ruff put things in order
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-bench: env       ## The measurements of docs/performance.md
+bench: env       ## The measurements of docs/architecture.md
 	$(Z0) bench decide
 	$(Z0) bench latency --door direct
 	$(Z0) bench latency --door kafka

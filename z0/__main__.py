@@ -1,5 +1,10 @@
 """`python -m z0` is the command `z0`."""
 
-from z0.cli import main
+import sys
 
-main()
+try:
+    from z0.cli import main
+
+    main()
+except KeyboardInterrupt:  # also while the rooms are still being imported
+    sys.exit(130)

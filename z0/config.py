@@ -51,7 +51,7 @@ class Config(BaseModel):
     kafka_controller_port: Port = _port(19093, "Port of the local Kafka's controller.")
     postgres_port: Port = _port(15432, "Port of the local Postgres.")
     clickhouse_port: Port = _port(18123, "Port of the local ClickHouse server (chdb).")
-    s3_port: Port = _port(18333, "Port of the local S3 server.")
+    s3_port: Port = _port(18333, "Port of the local S3 server; it also takes the nine above it.")
     api_host: str = Field("127.0.0.1", description="Address that the HTTP API binds to.")
     api_port: Port = _port(18080, "Port of the HTTP API.")
     door_host: str = Field("127.0.0.1", description="Address that the worker's direct door binds to and announces.")

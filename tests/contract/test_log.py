@@ -1,6 +1,5 @@
 """One contract for the log, kept by the twin in memory and by Kafka."""
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any

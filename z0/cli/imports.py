@@ -120,7 +120,10 @@ def _http(config: "Config", url: str | None, api_key: str | None, *, batch: int,
     if not api_key:
         raise SettingsError(["--api-key: needed over HTTP; `z0 key create --tenant NAME` makes one"])
     if api_key.startswith("@"):
-        api_key = Path(api_key[1:]).read_text().strip()
+        try:
+            api_key = Path(api_key[1:]).read_text().strip()
+        except OSError as error:
+            raise SettingsError([f"--api-key {api_key}: {error.strerror}"]) from None
     return HttpDoor(url or config.api_url, api_key, batch=batch, retry_s=retry_s)
 
 

@@ -1,5 +1,6 @@
 """The `z0` command: puts the groups together and turns faults into one clear message and exit code 1."""
 
+import logging
 import sys
 
 import typer
@@ -7,6 +8,8 @@ from rich.console import Console
 
 from z0.cli import api, bench, demo, imports, reference, run, sinks, stack, tenants
 from z0.errors import Z0Error
+
+SERVERS = {"worker", "api", "sink"}  # their logs are for those who look for a reason
 
 app = typer.Typer(
     name="z0",
@@ -28,6 +31,8 @@ reference.register(app)
 
 def main() -> None:
     """Run the command line; a `Z0Error` is printed as its message, never as a traceback."""
+    if not set(sys.argv[1:2]) & SERVERS:  # elsewhere what it would say comes as our own error, with what to do
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         app()
     except Z0Error as error:

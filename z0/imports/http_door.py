@@ -116,6 +116,8 @@ class HttpDoor:
                     if response.status == 200:
                         return _items(await response.read(), len(steps))
                     text = (await response.text())[:500]
+                    if response.status == 401:
+                        raise DoorError("the API does not take this key (401); `z0 key create --tenant NAME` makes one")
                     if response.status not in TRY_AGAIN:
                         raise DoorError(f"{self._url} answered {response.status}: {text}")
                     reason = f"{self._url} answers {response.status}: {text}"

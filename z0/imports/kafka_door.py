@@ -102,6 +102,8 @@ class KafkaDoor:
         self._listener = listener
         steps = [step for row in rows for step in row.steps if not self._known(step, listener)]
         await self._room(len(steps))
+        # Waiting for room may have looked back into the log: what turned up there must not be sent and waited for.
+        steps = [step for step in steps if not self._known(step, listener)]
         listener.sent(len(steps))
         now = time.perf_counter()
         self._open.update((_key(step), (step, now)) for step in steps)

@@ -156,6 +156,7 @@ class Rejects:
         # Written anew: a second run reports the same rows again.
         self._file = self._file or self._path.open("w", encoding="utf-8")
         self._file.write(json.dumps({"line": bad.line, "reason": bad.reason, "row": bad.preview}) + "\n")
+        self._file.flush()  # a kill must not lose what the report points to
 
     def close(self) -> None:
         if self._file is not None:

@@ -42,7 +42,7 @@ def program(config: Config) -> Program:
     data = layout.of(config).data("postgres") / "data"
     return Program(
         name="postgres",
-        address=address,
+        address=config.postgres_url,  # the local one's password is no secret, and nobody could guess it
         healthy=probe,
         command=partial(_command, data, config.postgres_port),
         ports={config.postgres_port: variable("postgres_port")},
