@@ -78,6 +78,9 @@ def _connect_life(app: LedgerApp) -> None:
         app.add_future(app.crash(error))
 
     async def recovered(*_: Any, **__: Any) -> None:
+        consumer = cast(BatchConsumer, app.consumer)
+        if not consumer.is_settled:  # a recovery that ended while the next rebalance is under way speaks of the last assignment
+            return
         app.host.take(tp.partition for tp in app.consumer.assignment() if tp.topic == COMMANDS)
 
     app.host.rewind = rewind

@@ -27,7 +27,7 @@ from z0.log.inbox import CommandBatch, DirectGroup
 from z0.log.index import CommandIndex, RocksIndex
 from z0.log.kafka import KafkaLog, KafkaOutbox, new_producer, send_batch
 from z0.log.ports import Appended
-from z0.names import OWNERS
+from z0.names import COMMANDS, OWNERS
 
 logger = logging.getLogger(__name__)
 
@@ -89,8 +89,13 @@ class EngineHost:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        for partition in mine:
-            del self._engines[partition], self._tasks[partition]
+        for partition in mine:  # a stop and a rebalance may both be here
+            self._engines.pop(partition, None)
+            self._tasks.pop(partition, None)
+
+    def partitions(self) -> set[int]:
+        """The partitions that have an engine."""
+        return set(self._engines)
 
     def _new_engine(self, partition: int) -> PartitionEngine:
         assert self.snapshots is not None, "the app sets it"
@@ -103,6 +108,7 @@ class EngineHost:
             clock=self.clock,
             open_index=self._open_index,
             partition_of=lambda ledger_id: partition_of(ledger_id, self._config.partitions),
+            command_bounds=KafkaLog(self._config.kafka_servers, COMMANDS).bounds,
         )
         host = Host(self._config.worker_id, self.address, self._announce, self._rewind)
         return PartitionEngine(partition, ports, host, self._limits)

@@ -59,6 +59,8 @@ class BatchConsumer(driver.Consumer):
         self._follows: dict[TP, int] = {}
         self._acked_to: dict[TP, int] = {}
         self._join_began_ms = 0
+        self._rewound: set[TP] = set()
+        self.is_settled = False
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
@@ -76,11 +78,17 @@ class BatchConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         """One message per partition of `z0.commands`, one per record of anything else."""
-        records, active = await self._wait_next_records(timeout)
+        self._rewound.clear()
+        fetched_now, active = await self._wait_next_records(timeout)
+        records = dict(fetched_now or {})
+        while self._rewound:  # fetched before the rewind, or the fetch moved the position after it: go back once more
+            tp = self._rewound.pop()
+            records.pop(tp, None)
+            await self._go_back(tp)
         if not self.flow_active:
             await self.perform_seek()  # what was fetched while a rebalance began is fetched again
             return
-        for tp, fetched in (records or {}).items():
+        for tp, fetched in records.items():
             if active is not None and tp not in active and tp not in self._buffered_partitions:
                 continue
             if tp.topic == COMMANDS:
@@ -147,13 +155,16 @@ class BatchConsumer(driver.Consumer):
     async def rewind(self, partition: int) -> None:
         """Deliver a partition again from its committed offset."""
         tp = next((tp for tp in self.assignment() if tp.topic == COMMANDS and tp.partition == partition), None)
-        if tp is None:
-            return
+        if tp is not None:
+            self._rewound.add(tp)
+            await self._go_back(tp)
+
+    async def _go_back(self, tp: TP) -> None:
         committed = self._acked_to.get(tp) or self._committed_offset[tp]
         if committed is None:
             await self._thread.seek_to_beginning(tp)
         else:
-            await self._seek(tp, committed)
+            await self._thread.seek_wait({tp: committed})  # in the consumer's own thread: a plain seek races with its fetch
         self._follows[tp] = committed - 1 if committed is not None else NOTHING_READ
 
     # Commits -------------------------------------------------------------------------------------
@@ -178,6 +189,7 @@ class BatchConsumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finish what is in flight and write the snapshots, then let go. The join that follows is sent after this."""
+        self.is_settled = False
         self._join_began_ms = self.app.host.clock.alive_ms()
         await self.app.host.release({tp.partition for tp in revoked if tp.topic == COMMANDS})
         await self.commit()
@@ -189,7 +201,10 @@ class BatchConsumer(driver.Consumer):
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """The group accepted the join: that is as good as a heartbeat sent when it began."""
         self.app.host.lease.renew(self._join_began_ms)
+        mine = {tp.partition for tp in assigned if tp.topic == COMMANDS}
+        await self.app.host.release(self.app.host.partitions() - mine)
         await super().on_partitions_assigned(assigned, generation_id)
+        self.is_settled = True
 
     async def wait_empty(self) -> None:
         """Nothing to wait for: see `track_message`."""

@@ -5,8 +5,8 @@ Faust gives assignment, recovery and the store's life. Writes go past its dictio
 the current event's partition, costs one producer call per key, and a failed send is only logged.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Final, cast
 
 import faust
 from faust.types import TP
@@ -15,6 +15,7 @@ from tables.store import BLOCK_CACHE_BYTES, CLAIM_PREFIX, Fenced, MemoryStore, R
 from z0.log.ports import Appended
 
 # (topic, partition, records) -> where the batch landed
+SAVE_BYTES_MAX: Final = 4 * 1024 * 1024  # half of what a record batch takes; one entity is smaller by far
 SendBatch = Callable[[str, int, Sequence[tuple[bytes, bytes]]], Awaitable[Appended]]
 
 
@@ -35,17 +36,32 @@ class SnapshotTable(faust.Table[bytes, bytes]):
 
     async def claim(self, partition: int, epoch: int) -> None:
         """Write the claim of an epoch and wait for its ack; older epochs' later records are void from here on."""
-        await self._send(partition, [(CLAIM_PREFIX + b"%020d" % epoch, pack(epoch, b""))])
+        record = (CLAIM_PREFIX + b"%020d" % epoch, pack(epoch, b""))
+        landed = await self.send_batch(self.changelog_topic_name, partition, [record])
         self.store.raise_epoch(partition, epoch)
+        self._persisted(partition, landed, 1)
 
     async def save(self, partition: int, epoch: int, payloads: Sequence[tuple[bytes, bytes]]) -> None:
         """Write snapshots and wait for the ack; the local store has them only then."""
-        records = [(key, pack(epoch, payload)) for key, payload in payloads]
-        await self._send(partition, records)
-        for key, value in records:
-            self.store.put(partition, key, value)
+        for records in _batches([(key, pack(epoch, payload)) for key, payload in payloads]):
+            landed = await self.send_batch(self.changelog_topic_name, partition, records)
+            for key, value in records:
+                self.store.put(partition, key, value)
+            self._persisted(partition, landed, len(records))  # last, or a crash leaves a gap that nobody reads
 
-    async def _send(self, partition: int, records: Sequence[tuple[bytes, bytes]]) -> None:
-        topic = self.changelog_topic_name
-        landed = await self.send_batch(topic, partition, records)
-        self.store.set_persisted_offset(TP(topic, partition), landed.base_offset + len(records) - 1)
+    def _persisted(self, partition: int, landed: Appended, count: int) -> None:
+        self.store.set_persisted_offset(TP(self.changelog_topic_name, partition), landed.base_offset + count - 1)
+
+
+def _batches(records: Sequence[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Cut by bytes: a step of large entities would not fit one record batch, and the floor would never move again."""
+    batch: list[tuple[bytes, bytes]] = []
+    size = 0
+    for key, value in records:
+        if batch and size + len(key) + len(value) > SAVE_BYTES_MAX:
+            yield batch
+            batch, size = [], 0
+        batch.append((key, value))
+        size += len(key) + len(value)
+    if batch:
+        yield batch

@@ -167,3 +167,22 @@ async def test_an_oversize_command_becomes_a_dead_letter(stack: Config, producer
     value = b'{"op":"create_entity","id":"%b","data":{"a":"%b"}}' % (mark.encode(), b"x" * 300_000)
     await producer.send_and_wait(COMMANDS, key=new_account().encode(), value=value)
     assert (await dead_letter_of(stack, mark))["reason"] == "too_large"
+
+
+async def test_a_record_of_megabytes_becomes_a_letter_that_fits_and_the_partition_goes_on(
+    stack: Config, producer: AIOKafkaProducer, ledger: DirectLedger
+) -> None:
+    """A letter that does not fit a record would stop the partition for good."""
+    account, mark = new_account(), uuid.uuid4().hex
+    partition = partition_of(account, stack.partitions)
+    await producer.send_and_wait(
+        COMMANDS, key=account.encode(), value=mark.encode() + b"\x01" * 6 * 1024 * 1024, partition=partition
+    )
+    await produce(producer, CreateEntity(id="after", tenant_id=TENANT, ledger_id=account))
+    letter = await dead_letter_of(stack, mark)
+    assert (letter["reason"], letter["bytes"]) == ("too_large", 6 * 1024 * 1024 + len(mark))
+
+    async def goes_on() -> bool:
+        return await seq_of(ledger, account) == 1
+
+    await until(goes_on, "the command after it")

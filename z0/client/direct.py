@@ -15,7 +15,7 @@ from typing import Final, Self, cast
 
 import msgspec
 
-from z0.client.frames import VERSION, Ask, FrameBuffer, Hello, Reply, decode_replies, encode, frame
+from z0.client.frames import VERSION, Ask, FrameBuffer, Hello, Reply, cut, decode_replies, encode, frame
 from z0.client.owners import Owner, Owners
 from z0.client.partitioner import partition_of
 from z0.codec import encode_command
@@ -91,10 +91,11 @@ class _Connection(asyncio.Protocol):
         self._client.on_lost(self)
 
     def send(self, items: list[_Pending]) -> None:
-        """Send asks in one frame."""
+        """Send asks, in one frame where they fit."""
         assert self.transport is not None, "connected"
         self.pending.update((item.ask.number, item) for item in items)
-        self.transport.write(frame(encode([item.ask for item in items])))
+        for asks in cut([item.ask for item in items], lambda ask: len(ask.command)):
+            self.transport.write(frame(encode(asks)))
 
 
 class DirectLedger:
@@ -220,6 +221,8 @@ class DirectLedger:
         connection = _Connection(self, address, self._secret)
         try:
             await asyncio.wait_for(self._loop.create_connection(lambda: connection, host, int(port)), CONNECT_TIMEOUT_S)
+            if connection.transport is None or connection.transport.is_closing():
+                raise OSError("closed at once")
             self._connections[address] = connection
             self._flush()
         except (OSError, TimeoutError) as error:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from z0.codec import decode_command, digest_of, encode_command, encode_fact
 from z0.domain.answer import Answer
 from z0.domain.check import check_form
-from z0.domain.commands import Command, CreateEntity
+from z0.domain.commands import COMMAND_BYTES_MAX, Command, CreateEntity
 from z0.domain.decide import Draft, Refusal, decide, expiry_drafts, refusal_draft
 from z0.domain.facts import RULES_VERSION, Cause, Fact, Links
 from z0.domain.ids import parse_ledger_id
@@ -31,6 +31,7 @@ from z0.names import COMMANDS, DEAD_LETTERS
 ROUND_COMMANDS_MAX: Final = 2_000  # about 40 ms of deciding, only ever with a backlog and nobody waiting at the direct door
 ROUND_BYTES_MAX: Final = 1536 * 1024  # soft: a round ends above it; one command's facts may go beyond (topic limit 8 MiB)
 RECORD_OVERHEAD_BYTES: Final = 32
+LETTER_KEY_BYTES_MAX: Final = 1024
 FORWARDED_HEADER: Final = "z0-forwarded"
 
 _encode = msgspec.json.Encoder().encode
@@ -361,16 +362,19 @@ def dead_letter(partition: int, command: KafkaRecord, reason: Outcome) -> Messag
         "partition": partition,
         "offset": command.offset,
         "key": _text(command.key),
+        "bytes": len(command.value or b""),
         **_value(command.value),
     }
     return Message(DEAD_LETTERS, b"%s-%d-%d" % (COMMANDS.encode(), partition, command.offset), _encode(letter))
 
 
 def _text(value: bytes | None) -> str | None:
-    return value.decode(errors="replace") if value is not None else None
+    return value[:LETTER_KEY_BYTES_MAX].decode(errors="replace") if value is not None else None
 
 
 def _value(value: bytes | None) -> dict[str, str | None]:
+    """At most the first 256 KiB: the letter of a record that is too large must fit a record; topic and offset have the rest."""
+    value = value[:COMMAND_BYTES_MAX] if value is not None else None
     try:
         return {"value": value.decode() if value is not None else None}
     except UnicodeDecodeError:

@@ -19,7 +19,7 @@ import asyncio
 import logging
 import random
 from asyncio import Future
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
 from z0.clock import Clock
@@ -62,6 +62,7 @@ class Ports(NamedTuple):
     clock: Clock
     open_index: Callable[[int], CommandIndex]
     partition_of: Callable[[str], int]
+    command_bounds: Callable[[int], Awaitable[tuple[int, int]]] | None = None  # of `z0.commands`, where there is one
 
 
 class Host(NamedTuple):
@@ -164,6 +165,7 @@ class PartitionEngine:
             working=working,
             clock=ports.clock,
         )
+        await self._check_commands(epoch.applied)
         self._epoch = epoch
         self._decider = Decider(
             self.partition,
@@ -186,6 +188,16 @@ class PartitionEngine:
         self._snapshotter.wake = self._work.set
         await self._host.announce(self.partition, epoch.number)
         logger.info("partition %d: epoch %d, %d live entities", self.partition, epoch.number, len(working))
+
+    async def _check_commands(self, applied: int) -> None:
+        """A topic that ends below what was applied was made anew: its commands would all be taken for old ones."""
+        if self._ports.command_bounds is None:
+            return
+        first, end = await self._ports.command_bounds(self.partition)
+        if end <= applied:
+            raise LogBroken(f"z0.commands {self.partition} ends at {end}, but {applied} was applied: truncated or created anew")
+        if first > applied + 1 and applied >= 0:
+            logger.warning("partition %d: z0.commands starts at %d, last applied is %d", self.partition, first, applied)
 
     async def _after_death(self) -> None:
         self._drop(Outcome.NOT_OWNER)
@@ -252,6 +264,8 @@ class PartitionEngine:
             await asyncio.sleep(0)  # the producer's own task takes the batch now, not after the next thing we do
 
     async def _send_out(self, round_: Round) -> None:
+        if not self._ports.lease.holds():
+            raise EpochDead("the group did not confirm this worker in time: a dead letter might be decided on old state")
         try:
             await asyncio.wait_for(self._ports.outbox.send(round_.outbox), ACK_TIMEOUT_S)
         except Exception as error:
