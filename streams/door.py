@@ -14,8 +14,9 @@ from typing import Final, cast
 import msgspec
 
 from streams.host import EngineHost
-from z0.client.frames import VERSION, Ask, FrameBuffer, Reply, cut, decode_asks, decode_hello, encode, frame
+from z0.client.frames import STRETCH_BYTES_MAX, VERSION, Ask, FrameBuffer, Reply, decode_asks, decode_hello, encode, frame
 from z0.config import Config
+from z0.cut import cut
 from z0.errors import FormatError
 from z0.log.inbox import DirectGroup
 
@@ -109,6 +110,6 @@ class _Visitor(asyncio.Protocol):
 
     def _flush(self) -> None:
         replies, self._replies = self._replies, []
-        for stretch in cut(replies, lambda reply: len(reply.answer.state)):
+        for stretch in cut(replies, lambda reply: len(reply.answer.state), STRETCH_BYTES_MAX):
             if self._transport is not None:
                 self._transport.write(frame(encode(stretch)))

@@ -59,7 +59,7 @@ class EngineHost:
 
     async def close(self) -> None:
         """Give everything up and disconnect."""
-        await self.release(set(self._engines))
+        await self.release(self.partitions())
         await self._log.stop()
         if self._producer is not None:
             await self._producer.stop()
@@ -80,7 +80,7 @@ class EngineHost:
 
     async def release(self, partitions: set[int]) -> None:
         """Stop engines: what is in flight is finished, snapshots are written, both within a bound."""
-        mine = partitions & set(self._engines)
+        mine = partitions & self.partitions()
         for partition in mine:
             self._engines[partition].stop()
         tasks = [self._tasks[partition] for partition in mine]
@@ -157,9 +157,4 @@ class EngineHost:
         if engine is not None:
             engine.offer_direct(group)
             return
-        for index in range(len(group.commands)):
-            group.answer(index, Answer("", "", Outcome.NOT_OWNER, partition=partition))
-
-    def serving(self) -> list[int]:
-        """The partitions that are being served now."""
-        return sorted(partition for partition, engine in self._engines.items() if engine.is_serving)
+        group.answer_all(Answer("", "", Outcome.NOT_OWNER, partition=partition))

@@ -5,17 +5,18 @@ Faust gives assignment, recovery and the store's life. Writes go past its dictio
 the current event's partition, costs one producer call per key, and a failed send is only logged.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, cast
 
 import faust
 from faust.types import TP
 
 from tables.store import BLOCK_CACHE_BYTES, CLAIM_PREFIX, Fenced, MemoryStore, RocksStore, pack
+from z0.cut import cut
 from z0.log.ports import Appended
 
-# (topic, partition, records) -> where the batch landed
 SAVE_BYTES_MAX: Final = 4 * 1024 * 1024  # half of what a record batch takes; one entity is smaller by far
+# (topic, partition, records) -> where the batch landed
 SendBatch = Callable[[str, int, Sequence[tuple[bytes, bytes]]], Awaitable[Appended]]
 
 
@@ -43,7 +44,9 @@ class SnapshotTable(faust.Table[bytes, bytes]):
 
     async def save(self, partition: int, epoch: int, payloads: Sequence[tuple[bytes, bytes]]) -> None:
         """Write snapshots and wait for the ack; the local store has them only then."""
-        for records in _batches([(key, pack(epoch, payload)) for key, payload in payloads]):
+        # A step of large entities would not fit one record batch, and the floor would never move again.
+        records_all = [(key, pack(epoch, payload)) for key, payload in payloads]
+        for records in cut(records_all, lambda record: len(record[0]) + len(record[1]), SAVE_BYTES_MAX):
             landed = await self.send_batch(self.changelog_topic_name, partition, records)
             for key, value in records:
                 self.store.put(partition, key, value)
@@ -51,17 +54,3 @@ class SnapshotTable(faust.Table[bytes, bytes]):
 
     def _persisted(self, partition: int, landed: Appended, count: int) -> None:
         self.store.set_persisted_offset(TP(self.changelog_topic_name, partition), landed.base_offset + count - 1)
-
-
-def _batches(records: Sequence[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
-    """Cut by bytes: a step of large entities would not fit one record batch, and the floor would never move again."""
-    batch: list[tuple[bytes, bytes]] = []
-    size = 0
-    for key, value in records:
-        if batch and size + len(key) + len(value) > SAVE_BYTES_MAX:
-            yield batch
-            batch, size = [], 0
-        batch.append((key, value))
-        size += len(key) + len(value)
-    if batch:
-        yield batch

@@ -1,24 +1,24 @@
 """Saving snapshots: cut by bytes, and the local store only has what is acked."""
 
-from tables.base import SAVE_BYTES_MAX, _batches
-from z0.client.frames import STRETCH_BYTES_MAX, cut
+from tables.base import SAVE_BYTES_MAX
+from z0.client.frames import STRETCH_BYTES_MAX
+from z0.cut import cut
 
 
 def test_large_entities_go_in_several_batches_none_of_which_outgrows_a_record_batch() -> None:
     """Otherwise the pass fails for ever and the floor never moves."""
     records = [(b"k%d" % n, b"x" * 256 * 1024) for n in range(50)]
-    batches = list(_batches(records))
+    batches = list(cut(records, lambda record: len(record[0]) + len(record[1]), SAVE_BYTES_MAX))
     assert [record for batch in batches for record in batch] == records
     assert len(batches) > 1
     assert all(sum(len(key) + len(value) for key, value in batch) <= SAVE_BYTES_MAX for batch in batches)
-    assert list(_batches([])) == []
 
 
 def test_many_large_commands_make_several_frames_and_small_ones_make_one() -> None:
     """A frame that the other end refuses would be sent again and again, with everybody's commands in it."""
     large = [b"x" * 256 * 1024] * 40
-    stretches = list(cut(large, len))
+    stretches = list(cut(large, len, STRETCH_BYTES_MAX))
     assert [item for stretch in stretches for item in stretch] == large
     assert all(sum(map(len, stretch)) <= STRETCH_BYTES_MAX for stretch in stretches)
-    assert len(list(cut([b"x"] * 1_000, len))) == 1
-    assert list(cut([], len)) == []
+    assert len(list(cut([b"x"] * 1_000, len, STRETCH_BYTES_MAX))) == 1
+    assert list(cut([], len, STRETCH_BYTES_MAX)) == []

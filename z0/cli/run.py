@@ -21,15 +21,12 @@ def worker() -> None:
 
 def migrate() -> None:
     """Create the topics, the tables of Postgres and ClickHouse, and the bucket; run again, it changes nothing."""
+    from sinks.migrate import migrate as migrate_stores
     from z0.config import from_env
     from z0.log.topics import migrate_topics
 
     config = from_env()
     for name in asyncio.run(migrate_topics(config)):
         typer.echo(f"created topic {name}")
-    try:
-        from sinks.migrate import migrate as migrate_stores
-    except ImportError:
-        return
     migrate_stores(config)
     typer.echo("topics and stores are up to date")

@@ -15,11 +15,12 @@ from typing import Final, Self, cast
 
 import msgspec
 
-from z0.client.frames import VERSION, Ask, FrameBuffer, Hello, Reply, cut, decode_replies, encode, frame
+from z0.client.frames import STRETCH_BYTES_MAX, VERSION, Ask, FrameBuffer, Hello, Reply, decode_replies, encode, frame
 from z0.client.owners import Owner, Owners
 from z0.client.partitioner import partition_of
 from z0.codec import encode_command
 from z0.config import Config
+from z0.cut import cut
 from z0.domain.answer import Answer
 from z0.domain.commands import Command
 from z0.domain.outcome import Outcome
@@ -94,7 +95,7 @@ class _Connection(asyncio.Protocol):
         """Send asks, in one frame where they fit."""
         assert self.transport is not None, "connected"
         self.pending.update((item.ask.number, item) for item in items)
-        for asks in cut([item.ask for item in items], lambda ask: len(ask.command)):
+        for asks in cut([item.ask for item in items], lambda ask: len(ask.command), STRETCH_BYTES_MAX):
             self.transport.write(frame(encode(asks)))
 
 

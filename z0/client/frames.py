@@ -9,8 +9,8 @@ The direct door's wire: length-prefixed MessagePack frames. Owns: their shape, f
 Plain frames instead of WebSocket ones: measured by `z0 bench door`, see docs/architecture.md.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, TypeVar
+from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -21,8 +21,8 @@ from z0.errors import FormatError
 VERSION: Final = 1
 LENGTH_BYTES: Final = 4
 FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
+# Many large items go in several frames: one that the other end refuses would be sent again and again.
 STRETCH_BYTES_MAX: Final = 4 * 1024 * 1024
-T = TypeVar("T")
 
 
 class Hello(Struct, frozen=True, array_like=True):
@@ -56,18 +56,6 @@ decode_replies = msgspec.msgpack.Decoder(list[Reply]).decode
 def frame(body: bytes) -> bytes:
     """A body with its length before it."""
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
-
-
-def cut(items: Sequence[T], size: Callable[[T], int]) -> Iterator[Sequence[T]]:
-    """Stretches of at most about 4 MiB, so that many large items never make a frame that the other end refuses."""
-    start = total = 0
-    for end, item in enumerate(items):
-        if end > start and total + size(item) > STRETCH_BYTES_MAX:
-            yield items[start:end]
-            start, total = end, 0
-        total += size(item)
-    if start < len(items):
-        yield items[start:]
 
 
 class FrameBuffer:

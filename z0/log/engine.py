@@ -104,9 +104,10 @@ class PartitionEngine:
     def offer_direct(self, group: DirectGroup) -> None:
         """Take a group from the direct door; it is always answered, at the latest with a transient outcome."""
         if self._decider is None or self._stopping:
-            _answer_all(group, Outcome.NOT_OWNER if self._stopping else Outcome.WARMING_UP)
+            outcome = Outcome.NOT_OWNER if self._stopping else Outcome.WARMING_UP
+            group.answer_all(Answer("", "", outcome, partition=self.partition))
         elif not self._inbox.offer_direct(group):
-            _answer_all(group, Outcome.OVERLOADED)
+            group.answer_all(Answer("", "", Outcome.OVERLOADED, partition=self.partition))
         else:
             self._work.set()
 
@@ -342,11 +343,6 @@ def _prove_nothing(round_: Round, partition: int) -> None:
     """
     not_owner = Answer("", "", Outcome.NOT_OWNER, partition=partition)
     round_.answers = [(item, answer if answer.seq else not_owner) for item, answer in round_.answers]
-
-
-def _answer_all(group: DirectGroup, outcome: Outcome) -> None:
-    for index in range(len(group.commands)):
-        group.answer(index, Answer("", "", outcome))
 
 
 __all__ = ["EpochDead", "Host", "Limits", "LogBroken", "PartitionEngine", "Ports"]

@@ -71,6 +71,11 @@ class DirectGroup:
         if not self.missing:
             self.done(self)
 
+    def answer_all(self, answer: Answer) -> None:
+        """Give every command the same answer."""
+        for index in range(len(self.commands)):
+            self.answer(index, answer)
+
 
 class Direct(NamedTuple):
     """One direct command to decide."""
