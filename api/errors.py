@@ -59,9 +59,11 @@ def status_of(outcome: Outcome) -> int:
             return 200
         case Outcome.MALFORMED | Outcome.UNKNOWN_COMMAND | Outcome.BAD_COMMAND_ID | Outcome.BAD_LEDGER_ID | Outcome.WRONG_KEY:
             return 400
-        case Outcome.BUDGET_EXHAUSTED:
+        case Outcome.BUDGET_EXHAUSTED | Outcome.CAP_EXHAUSTED:
             return 402
-        case Outcome.UNKNOWN_ENTITY:
+        case Outcome.ACCESS_DENIED:
+            return 403
+        case Outcome.UNKNOWN_ENTITY | Outcome.GRANT_NOT_FOUND:
             return 404
         case (
             Outcome.ID_REUSED
@@ -72,6 +74,10 @@ def status_of(outcome: Outcome) -> int:
             | Outcome.RESERVATION_NOT_OPEN
             | Outcome.RESERVATION_EXISTS
             | Outcome.TOO_MANY_HOLDS
+            | Outcome.TOO_MANY_GRANTS
+            | Outcome.TOO_MANY_CHARGES
+            | Outcome.CHARGE_NOT_OPEN
+            | Outcome.CONFIG_LOOSENS
         ):
             return 409
         case Outcome.TOO_LARGE | Outcome.ENTITY_TOO_LARGE:
@@ -84,6 +90,14 @@ def status_of(outcome: Outcome) -> int:
             | Outcome.MISSING_AMOUNT
             | Outcome.CONFIRM_ABOVE_HOLD
             | Outcome.AMOUNT_OVERFLOW
+            | Outcome.BAD_CONFIG
+            | Outcome.UNKNOWN_CONFIG_VERSION
+            | Outcome.SOURCE_MISSING
+            | Outcome.SOURCE_INVALID
+            | Outcome.SOURCE_LATER
+            | Outcome.UNPRICED
+            | Outcome.PRICE_OUT_OF_BOUNDS
+            | Outcome.INVARIANT_BROKEN
         ):
             return 422
         case Outcome.NOT_OWNER | Outcome.WARMING_UP | Outcome.OVERLOADED:

@@ -26,6 +26,28 @@ class Answer(Struct, frozen=True, array_like=True, omit_defaults=True):
     expires_at: int | None = None
     detail: str | None = None
     state: bytes = b""  # of a read: `StateView` as JSON
+    eligibility: bytes = b""  # of `check` and `authorize`: `Eligibility` as JSON
+
+
+class LimitView(Struct, frozen=True, omit_defaults=True):
+    """One limit as a decision saw it, amounts and counts as decimal strings; `resets_at` in Unix milliseconds."""
+
+    rule: str  # "cap.cfg_1/daily", "budget.USD"
+    max: str
+    left: str
+    resets_at: int | None = None
+
+
+class Eligibility(Struct, frozen=True, omit_defaults=True):
+    """What `check` and `authorize` found: the first rule that failed, and what is left of each limit (after an `authorize`)."""
+
+    eligible: bool
+    outcome: Outcome
+    rule: str | None = None  # the first that failed
+    amount: str | None = None  # asked for, or priced
+    currency: str | None = None
+    limits: tuple[LimitView, ...] = ()
+    configs: dict[str, int] = {}  # config id -> version, of all that were looked at
 
 
 class BudgetView(Struct, frozen=True):

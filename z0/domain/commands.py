@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta, Raw
 
 from z0.domain.entity import Changes
-from z0.domain.facts import NO_DATA, Links
+from z0.domain.facts import NO_DATA, ConfigType, Links, Scope, Source
 
 COMMAND_BYTES_MAX: Final = 256 * 1024
 TTL_MS_MAX: Final = 366 * 24 * 3600 * 1000
@@ -18,6 +18,7 @@ TIMESTAMP_MAX: Final = 253_402_300_799_999  # the year 9999: stores keep 64 bits
 
 # A fact's type is a name that stores index and people type, not free text.
 FactTypeName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
+Role = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
 
 
 class Base(Links, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="op"):
@@ -47,20 +48,25 @@ class UpdateEntity(Base, frozen=True, kw_only=True, omit_defaults=True, tag="upd
 
 
 class Append(Base, frozen=True, kw_only=True, omit_defaults=True, tag="append"):
-    """Append a fact; a `charge` is spent from the budget and refused where it does not fit."""
+    """
+    Append a fact; a `charge` is spent from the budget and refused where it does not fit.
+
+    A `charge` names an outcome in `source_id`, a `cost` an invocation; where that is another ledger's fact, `source` proves it.
+    """
 
     type: FactTypeName
     subtype: FactTypeName | None = None
     amount: str | None = None
     currency: str | None = None
+    source: Source | None = None
 
 
 class AddBudget(Base, frozen=True, kw_only=True, omit_defaults=True, tag="add_budget"):
-    """Add money: a `deposit`, or a `credit`."""
+    """Add money: a `deposit`, a `credit`, or a `transfer` from another ledger."""
 
     amount: str
     currency: str
-    kind: Literal["deposit", "credit"] = "deposit"
+    kind: Literal["deposit", "credit", "transfer"] = "deposit"
 
 
 class DeductBudget(Base, frozen=True, kw_only=True, omit_defaults=True, tag="deduct_budget"):
@@ -76,11 +82,34 @@ class Reserve(Base, frozen=True, kw_only=True, omit_defaults=True, tag="reserve"
     amount: str
     currency: str
     reservation_id: str | None = None
-    ttl_ms: int | None = None  # from the batch's time; absent: one hour
+    ttl_ms: int | None = None  # from the batch's time; absent: one hour, or what a budget config says
+    purpose: Literal["spend", "transfer"] = "spend"  # a confirmed transfer leaves for another ledger and is not spent
+
+
+class Check(Base, frozen=True, kw_only=True, omit_defaults=True, tag="check"):
+    """Would `authorize` pass now, and what is left of each limit? Leaves nothing."""
+
+    amount: str | None = None
+    currency: str | None = None
+    usage: dict[str, str] | None = None  # meter -> quantity, priced by the pricing config; instead of `amount`
+
+
+class Authorize(Base, frozen=True, kw_only=True, omit_defaults=True, tag="authorize"):
+    """
+    Lifecycle, access, caps, budget and price in this order; where all pass, reserve.
+
+    Without amount and usage it holds a place only (an asset's cap on what is in flight).
+    """
+
+    amount: str | None = None
+    currency: str | None = None
+    usage: dict[str, str] | None = None
+    reservation_id: str | None = None
+    ttl_ms: int | None = None
 
 
 class Confirm(Base, frozen=True, kw_only=True, omit_defaults=True, tag="confirm"):
-    """Spend a held amount, or part of it; the rest of the reservation is released."""
+    """Spend a held amount, or part of it; the rest is released. More than held: as the budget config says."""
 
     reservation_id: str
     amount: str | None = None  # absent: all of it
@@ -92,10 +121,58 @@ class Release(Base, frozen=True, kw_only=True, omit_defaults=True, tag="release"
     reservation_id: str
 
 
+class Settle(Base, frozen=True, kw_only=True, omit_defaults=True, tag="settle"):
+    """Move an incurred charge on: to `pending`, or to `settled`, which ends it. The money was spent when it was incurred."""
+
+    charge_id: str  # id of the `charge/incurred` fact, on this ledger
+    stage: Literal["pending", "settled"]
+
+
+class GrantAccess(Base, frozen=True, kw_only=True, omit_defaults=True, tag="grant_access"):
+    """Give a user a role on this entity; a second grant changes the role."""
+
+    grantee_id: str  # a `user_...`
+    role: Role
+
+
+class RevokeAccess(Base, frozen=True, kw_only=True, omit_defaults=True, tag="revoke_access"):
+    """Take a user's role on this entity away."""
+
+    grantee_id: str
+
+
+class PutConfig(Base, frozen=True, kw_only=True, omit_defaults=True, tag="put_config"):
+    """Write the next version of a config on its own ledger (`config_cfg_...`); the first one creates it."""
+
+    type: ConfigType
+    scope: Scope
+    settings: Raw  # a JSON object, by type: docs/reference/configs.md
+    applies_to: str = "*"  # an entity type or "*" of platform and tenant scope, an entity id of entity scope
+    effective_at: Annotated[int, Meta(ge=0, le=TIMESTAMP_MAX)] | None = None  # absent: now; never in the past
+    expected_version: int | None = None  # of the version before; refused where another one is there
+    name: str | None = None
+
+
 class Read(Base, frozen=True, kw_only=True, omit_defaults=True, tag="read"):
     """Read the state; leaves no fact."""
 
 
-Command = CreateEntity | UpdateEntity | Append | AddBudget | DeductBudget | Reserve | Confirm | Release | Read
+Command = (
+    CreateEntity
+    | UpdateEntity
+    | Append
+    | AddBudget
+    | DeductBudget
+    | Reserve
+    | Confirm
+    | Release
+    | Check
+    | Authorize
+    | Settle
+    | GrantAccess
+    | RevokeAccess
+    | PutConfig
+    | Read
+)
 TTL_MS_DEFAULT: Final = 3_600_000
 OPS: Final[dict[str, type[Any]]] = {c.__struct_config__.tag: c for c in Command.__args__}

@@ -9,6 +9,7 @@ where `hash` is SHA-256 over the stored bytes without the last member, that is o
 and `prev_hash` is the hash of the ledger's fact before (64 zeros for the first).
 """
 
+from enum import StrEnum
 from typing import Annotated, Final
 
 from msgspec import Meta, Raw, Struct
@@ -25,6 +26,39 @@ class Cause(Struct, frozen=True):
     topic: str
     partition: int
     offset: int
+
+
+class Source(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """
+    Proof of a fact that another fact names: as a reader of that fact has it.
+
+    What the partition cannot look up is checked for form only, and by reconciliation later (`checked` false on the fact).
+    """
+
+    id: str
+    ledger_id: str
+    seq: int
+    hash: str
+    checked: bool | None = None  # on facts only: whether the writer had the named fact before it
+
+
+class ConfigType(StrEnum):
+    """What a config governs."""
+
+    BUDGET = "budget"
+    CAP = "cap"
+    PRICING = "pricing"
+    ACCESS = "access"
+    ROUTING = "routing"
+    INVARIANT = "invariant"
+
+
+class Scope(StrEnum):
+    """Whose config it is, from the widest to the narrowest; a narrower one may only tighten."""
+
+    PLATFORM = "platform"
+    TENANT = "tenant"
+    ENTITY = "entity"
 
 
 class Links(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -79,6 +113,8 @@ class Fact(Struct, frozen=True, omit_defaults=True):
     reservation_id: str | None = None
     expires_at: int | None = None
     data: Raw = NO_DATA  # payload, the very bytes that the caller sent
+    configs: Raw = NO_DATA  # config id -> version, of every config that the decision looked at
+    counted: dict[str, int] | None = None  # limit -> start of the window that this fact counts in, or gives back to
     cause: Cause | None = None
     reply_to: str | None = None
     sealed: Raw = NO_DATA  # personal fields, encrypted under the entity's key
@@ -99,6 +135,9 @@ class Fact(Struct, frozen=True, omit_defaults=True):
     external_source: str | None = None
     external_id: str | None = None
     workflow_id: str | None = None
+    usage: dict[str, str] | None = None  # meter -> quantity, from which the amount was priced
+    source: Source | None = None
+    warnings: tuple[str, ...] | None = None  # codes of invariants that it breaks and that only warn
 
 
 class StoredFact(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -126,7 +165,34 @@ class FactType:
     UPDATED: Final = "updated"
     REFUSED: Final = "refused"
 
+    COST: Final = "cost"
+    OUTCOME: Final = "outcome"
+    INVOCATION: Final = "invocation"
+    CONFIG: Final = "config"
+    ACCESS_GRANTED: Final = "access_granted"
+    ACCESS_MODIFIED: Final = "access_modified"
+    ACCESS_REVOKED: Final = "access_revoked"
+
+    VERSIONED: Final = "versioned"
+    TRANSFERRED_IN: Final = "transferred_in"
+    TRANSFERRED_OUT: Final = "transferred_out"
+    INCURRED: Final = "incurred"
+    PENDING: Final = "pending"
+    SETTLED: Final = "settled"
+
 
 # Written by their own commands only: an appended fact of these types could say what no decision said.
-RESERVED_TYPES: Final = frozenset({FactType.BUDGET, FactType.DECISION, FactType.DEPOSIT, FactType.CREDIT_ISSUED})
+RESERVED_TYPES: Final = frozenset(
+    {
+        FactType.BUDGET,
+        FactType.DECISION,
+        FactType.DEPOSIT,
+        FactType.CREDIT_ISSUED,
+        FactType.CONFIG,
+        FactType.ACCESS_GRANTED,
+        FactType.ACCESS_MODIFIED,
+        FactType.ACCESS_REVOKED,
+    }
+)
+RESERVED_STAGES: Final = frozenset({FactType.PENDING, FactType.SETTLED})  # of a charge: written by `settle` only
 RESERVED_LIFECYCLE: Final = frozenset({FactType.CREATED, FactType.UPDATED})

@@ -43,12 +43,27 @@ class Outcome(StrEnum):
     ENTITY_TOO_LARGE = "entity_too_large"
     RESERVED_FACT_TYPE = "reserved_fact_type"
     MISSING_AMOUNT = "missing_amount"
+    BAD_CONFIG = "bad_config"
+    CONFIG_LOOSENS = "config_loosens"
+    UNKNOWN_CONFIG_VERSION = "unknown_config_version"
+    ACCESS_DENIED = "access_denied"
+    GRANT_NOT_FOUND = "grant_not_found"
+    TOO_MANY_GRANTS = "too_many_grants"
+    CHARGE_NOT_OPEN = "charge_not_open"
+    TOO_MANY_CHARGES = "too_many_charges"
+    SOURCE_MISSING = "source_missing"
+    SOURCE_INVALID = "source_invalid"
+    SOURCE_LATER = "source_later"
     RESERVATION_NOT_OPEN = "reservation_not_open"
     RESERVATION_EXISTS = "reservation_exists"
     CONFIRM_ABOVE_HOLD = "confirm_above_hold"
     TOO_MANY_HOLDS = "too_many_holds"
     AMOUNT_OVERFLOW = "amount_overflow"
+    CAP_EXHAUSTED = "cap_exhausted"
     BUDGET_EXHAUSTED = "budget_exhausted"
+    UNPRICED = "unpriced"
+    PRICE_OUT_OF_BOUNDS = "price_out_of_bounds"
+    INVARIANT_BROKEN = "invariant_broken"
     ACCEPTED = "accepted"
 
 
@@ -87,6 +102,21 @@ def kind(outcome: Outcome) -> Kind:
             | Outcome.TOO_MANY_HOLDS
             | Outcome.AMOUNT_OVERFLOW
             | Outcome.BUDGET_EXHAUSTED
+            | Outcome.BAD_CONFIG
+            | Outcome.CONFIG_LOOSENS
+            | Outcome.UNKNOWN_CONFIG_VERSION
+            | Outcome.ACCESS_DENIED
+            | Outcome.GRANT_NOT_FOUND
+            | Outcome.TOO_MANY_GRANTS
+            | Outcome.CHARGE_NOT_OPEN
+            | Outcome.TOO_MANY_CHARGES
+            | Outcome.SOURCE_MISSING
+            | Outcome.SOURCE_INVALID
+            | Outcome.SOURCE_LATER
+            | Outcome.CAP_EXHAUSTED
+            | Outcome.UNPRICED
+            | Outcome.PRICE_OUT_OF_BOUNDS
+            | Outcome.INVARIANT_BROKEN
         ):
             return Kind.FINAL
         case _:
@@ -121,11 +151,26 @@ MEANINGS: dict[Outcome, str] = {
     Outcome.ENTITY_TOO_LARGE: "With this update the entity's `data` would be larger than 256 KiB.",
     Outcome.RESERVED_FACT_TYPE: "Facts of this type are written by their own command only.",
     Outcome.MISSING_AMOUNT: "A fact of this type needs `amount` and `currency`.",
-    Outcome.RESERVATION_NOT_OPEN: "There is no open reservation of that id: never made, confirmed, released or expired.",
+    Outcome.BAD_CONFIG: "The settings of a config do not fit its type, or its scope, target or effective time is not possible.",
+    Outcome.CONFIG_LOOSENS: "The settings would loosen what a wider scope says; a narrower scope may only tighten.",
+    Outcome.UNKNOWN_CONFIG_VERSION: "`config_version` is no version of `config_id` that the ledger's owner has.",
+    Outcome.ACCESS_DENIED: "An access config is in force and `user_id` has no role on this entity that may do this.",
+    Outcome.GRANT_NOT_FOUND: "The user has no role on this entity.",
+    Outcome.TOO_MANY_GRANTS: "The entity has as many users with a role as one entity may have.",
+    Outcome.CHARGE_NOT_OPEN: "There is no incurred charge of that id that is not settled, or it has reached that stage already.",
+    Outcome.TOO_MANY_CHARGES: "The ledger has as many unsettled charges as one ledger may have.",
+    Outcome.SOURCE_MISSING: "A charge names the outcome, and a cost the invocation that caused it, in `source_id`.",
+    Outcome.SOURCE_INVALID: "The fact in `source_id` does not exist, is of the wrong type, or its proof does not fit.",
+    Outcome.SOURCE_LATER: "The charge is earlier than the outcome that it names.",
+    Outcome.RESERVATION_NOT_OPEN: "There is no open reservation of that id; `detail` says what became of it.",
     Outcome.RESERVATION_EXISTS: "An open reservation of that id exists.",
     Outcome.CONFIRM_ABOVE_HOLD: "The amount to confirm is more than the reservation holds.",
     Outcome.TOO_MANY_HOLDS: "The ledger has as many open reservations as one ledger may have.",
     Outcome.AMOUNT_OVERFLOW: "The sum would not fit 26 digits before the point.",
+    Outcome.CAP_EXHAUSTED: "A cap is reached; `detail` names it. With a new id again, once its window begins anew.",
     Outcome.BUDGET_EXHAUSTED: "The amount is more than what is available in that currency.",
+    Outcome.UNPRICED: "No pricing config has a price for a meter in `usage`.",
+    Outcome.PRICE_OUT_OF_BOUNDS: "The amount is outside the bounds of the pricing config.",
+    Outcome.INVARIANT_BROKEN: "The fact breaks an invariant of the tenant; `detail` names it.",
     Outcome.ACCEPTED: "Done: its facts are durable.",
 }

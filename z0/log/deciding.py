@@ -17,7 +17,7 @@ from z0.domain.answer import Answer
 from z0.domain.check import check_form
 from z0.domain.commands import COMMAND_BYTES_MAX, Command, CreateEntity
 from z0.domain.decide import Draft, Refusal, decide, expiry_drafts, refusal_draft
-from z0.domain.facts import RULES_VERSION, Cause, Fact, Links
+from z0.domain.facts import NO_DATA, RULES_VERSION, Cause, Fact, Links
 from z0.domain.ids import parse_ledger_id
 from z0.domain.outcome import Kind, Outcome, kind
 from z0.domain.state import LedgerState, apply
@@ -270,6 +270,8 @@ class Decider:
             draft.reservation_id,
             draft.expires_at,
             draft.data,
+            NO_DATA,
+            None,
             Cause(COMMANDS, self._partition, kafka.offset) if kafka is not None else None,
             **(_links(command) if asked else {}),
         )

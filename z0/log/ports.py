@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from z0.codec import Floor
+from z0.domain.commands import PutConfig
+from z0.domain.decide import Refusal
+from z0.domain.policy import Policy
 from z0.log.snapshot import LedgerSnapshot
 
 
@@ -68,6 +71,22 @@ class Lease(Protocol):
 
     def holds(self) -> bool:
         """True while a heartbeat of the current generation, counted from its sending, is younger than the session."""
+        ...
+
+
+class Policies(Protocol):
+    """What the configs say, from this process's copy of them; `z0.configs` implements it."""
+
+    def policy(self, tenant_id: str, ledger_id: str, at_ms: int) -> Policy:
+        """What holds for an entity at a moment, the strictest of all scopes."""
+        ...
+
+    def pinned(self, policy: Policy, config_id: str, version: int) -> Policy | None:
+        """The policy with that version of a pricing config in place of the present one; None: no such version is known."""
+        ...
+
+    def refuse(self, command: PutConfig, at_ms: int) -> Refusal | None:
+        """Why a config may not be written: its settings do not fit its type, or loosen a wider scope."""
         ...
 
 
