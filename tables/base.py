@@ -5,8 +5,9 @@ Faust gives assignment, recovery and the store's life. Writes go past its dictio
 the current event's partition, costs one producer call per key, and a failed send is only logged.
 """
 
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import faust
 from faust.types import TP
@@ -20,20 +21,20 @@ SAVE_BYTES_MAX: Final = 4 * 1024 * 1024  # half of what a record batch takes; on
 SendBatch = Callable[[str, int, Sequence[tuple[bytes, bytes]]], Awaitable[Appended]]
 
 
-class SnapshotTable(faust.Table[bytes, bytes]):
-    """Snapshots by key; every write is one batch on the changelog, and done when it is acked."""
+class SnapshotWrites:
+    """How a claim and snapshots get into a changelog and then into the local store, whoever keeps the two."""
 
     send_batch: SendBatch
 
-    def _new_store_by_url(self, url: Any) -> Any:
-        if str(url).startswith("rocksdb"):
-            return RocksStore(url, self.app, self, driver="rocksdict", options={"block_cache_size": BLOCK_CACHE_BYTES})
-        return MemoryStore(url, self.app, self)
+    if TYPE_CHECKING:  # given by Faust's table, which stands behind this class in the order of resolution
+
+        @property
+        def changelog_topic_name(self) -> str: ...
 
     @property
+    @abstractmethod
     def store(self) -> Fenced:
         """The local store, fenced."""
-        return cast(Fenced, self.data)
 
     async def claim(self, partition: int, epoch: int) -> None:
         """Write the claim of an epoch and wait for its ack; older epochs' later records are void from here on."""
@@ -54,3 +55,16 @@ class SnapshotTable(faust.Table[bytes, bytes]):
 
     def _persisted(self, partition: int, landed: Appended, count: int) -> None:
         self.store.set_persisted_offset(TP(self.changelog_topic_name, partition), landed.base_offset + count - 1)
+
+
+class SnapshotTable(SnapshotWrites, faust.Table[bytes, bytes]):
+    """Snapshots by key; every write is one batch on the changelog, and done when it is acked."""
+
+    def _new_store_by_url(self, url: Any) -> Any:
+        if str(url).startswith("rocksdb"):
+            return RocksStore(url, self.app, self, driver="rocksdict", options={"block_cache_size": BLOCK_CACHE_BYTES})
+        return MemoryStore(url, self.app, self)
+
+    @property
+    def store(self) -> Fenced:
+        return cast(Fenced, self.data)

@@ -8,7 +8,7 @@ the changelog ahead of the local store; the next recovery reads it again.
 import asyncio
 from collections.abc import Mapping
 
-from tables.base import SnapshotTable
+from tables.base import SnapshotWrites
 from tables.ledgers import FLOOR_KEY
 from z0.codec import Floor, decode_floor, encode_floor
 from z0.log.snapshot import LedgerSnapshot, decode_budget, decode_ledger, encode_budget, encode_ledger
@@ -17,7 +17,7 @@ from z0.log.snapshot import LedgerSnapshot, decode_budget, decode_ledger, encode
 class TableSnapshots:
     """The `Snapshots` port over the two tables."""
 
-    def __init__(self, ledgers: SnapshotTable, budgets: SnapshotTable) -> None:
+    def __init__(self, ledgers: SnapshotWrites, budgets: SnapshotWrites) -> None:
         self._ledgers = ledgers
         self._budgets = budgets
 
