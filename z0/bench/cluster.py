@@ -4,9 +4,10 @@ A Kafka, and a worker, for one measurement. Owns: their folder, their ports, the
 
 import asyncio
 import socket
+import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from z0 import stack
@@ -15,6 +16,8 @@ from z0.client import connect
 from z0.config import Config, from_env
 from z0.errors import Z0Error
 from z0.log.topics import migrate_topics
+from z0.stack import layout
+from z0.stack.kafka import jars
 from z0.stack.programs import environment
 
 READY_TIMEOUT_S = 60.0
@@ -30,25 +33,27 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def own_kafka() -> Iterator[Config]:
-    """A fresh Kafka (jars are shared with the local stack), stopped and deleted at the end."""
+def own_kafka(*more: str) -> Iterator[Config]:
+    """A fresh Kafka, and `more` servers where they are named, stopped and deleted at the end."""
     given = from_env()
-    kafka, controller, door = free_ports(3)
+    names = ("kafka_port", "kafka_controller_port", "postgres_port", "api_port", "door_port")
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
     with tempfile.TemporaryDirectory(prefix="z0-bench-") as folder:
-        config = given.model_copy(
-            update={
-                "home": Path(folder),
-                "kafka": None,
-                "kafka_port": kafka,
-                "kafka_controller_port": controller,
-                "door_port": door,
-            }
-        )
+        config = given.model_copy(update={"home": Path(folder), "kafka": None, "postgres": None, **ports})
+        _share_jars(given, config)
         try:
-            stack.up(config, servers_only=True, only=("kafka",), report=lambda name, text: None)
+            stack.up(config, servers_only=True, only=("kafka", *more), report=lambda name, text: None)
             yield config
         finally:
             stack.down(config, lambda name, text: None)
+
+
+def _share_jars(given: Config, config: Config) -> None:
+    """The local stack's jars where it has them; else Maven fetches them once more."""
+    have, want = (jars.libs(layout.of(c).data("kafka")) for c in (given, config))
+    if have.is_dir():
+        want.parent.mkdir(parents=True)
+        want.symlink_to(have)
 
 
 @contextmanager
@@ -56,12 +61,30 @@ def own_worker() -> Iterator[Config]:
     """A fresh Kafka with one worker that serves every partition."""
     with own_kafka() as config:
         asyncio.run(migrate_topics(config))
-        with running(["z0", "worker"], environment(config), config.home / "logs" / "bench-worker.log"):
-            asyncio.run(_ready(config))
+        with worker(config):
             yield config
 
 
-async def _ready(config: Config) -> None:
+@contextmanager
+def worker(config: Config) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker that serves every partition."""
+    with start_worker(config) as process:
+        asyncio.run(ready(config))
+        yield process
+
+
+def start_worker(config: Config) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """A worker that may not serve yet."""
+    return running(["z0", "worker"], environment(config), config.home / "logs" / "bench-worker.log")
+
+
+async def ready(config: Config) -> None:
+    """
+    Wait until every partition has an owner.
+
+    Raises:
+        Z0Error: not within a minute.
+    """
     async with connect(config) as ledger:
         deadline = asyncio.get_running_loop().time() + READY_TIMEOUT_S
         while not ledger.is_ready():

@@ -1,8 +1,9 @@
 """
 The peer: a Faust worker as the Faust documentation teaches it. One Record in, one table write and one fact out per event.
 
-It does less than z0 (no chain, no exactly-once, no idempotence, no expiry); it is what a team would write first.
-Run as `python -m z0.bench.idiomatic SERVERS FOLDER PARTITIONS`.
+It does less than z0 (no chain, no exactly-once, no expiry); it is what a team would write first. With `dedupe` it also keeps
+the ids that it has seen in a second table, which costs a second table write, and answers a repeat as the first time.
+Run as `python -m z0.bench.idiomatic SERVERS FOLDER PARTITIONS [dedupe]`.
 """
 
 import asyncio
@@ -14,11 +15,19 @@ COMMANDS = "bench.commands"
 FACTS = "bench.facts"
 APP = "bench-idiomatic"
 TABLE = "bench-budgets"
-CHANGELOG = f"{APP}-{TABLE}-changelog"
+SEEN = "bench-seen"
+DEDUPE = "dedupe"
+_COMPACT = {"cleanup.policy": "compact"}
+TOPICS = {
+    COMMANDS: {},
+    FACTS: {"message.timestamp.type": "LogAppendTime"},
+    f"{APP}-{TABLE}-changelog": _COMPACT,
+    f"{APP}-{SEEN}-changelog": _COMPACT,
+}
 
 
-def create_app(servers: str, folder: str, partitions: int) -> Any:
-    """The app: models, a table, an agent."""
+def create_app(servers: str, folder: str, partitions: int, dedupe: bool) -> Any:
+    """The app: models, tables, an agent."""
     import faust
 
     class Spend(faust.Record, serializer="json"):
@@ -30,6 +39,7 @@ def create_app(servers: str, folder: str, partitions: int) -> Any:
         id: str
         account: str
         amount: str
+        outcome: str
         available: str
 
     app = faust.App(
@@ -40,13 +50,20 @@ def create_app(servers: str, folder: str, partitions: int) -> Any:
     commands = app.topic(COMMANDS, key_type=str, value_type=Spend, partitions=partitions)
     facts = app.topic(FACTS, key_type=str, value_type=Fact, partitions=partitions)
     budgets = app.Table(TABLE, default=str, partitions=partitions)
+    seen = app.Table(SEEN, default=str, partitions=partitions) if dedupe else None
 
     @app.agent(commands)
     async def spend(stream: Any) -> None:
         async for command in stream:
-            available = Decimal(budgets[command.account] or "1000000000") - Decimal(command.amount)
-            budgets[command.account] = str(available)
-            fact = Fact(id=command.id, account=command.account, amount=command.amount, available=str(available))
+            outcome = seen[command.id] if seen is not None else ""
+            balance = Decimal(budgets[command.account] or "1000000000")
+            if not outcome:
+                outcome = "accepted" if Decimal(command.amount) <= balance else "budget_exhausted"
+                balance -= Decimal(command.amount) if outcome == "accepted" else 0
+                budgets[command.account] = str(balance)
+                if seen is not None:
+                    seen[command.id] = outcome
+            fact = Fact(command.id, command.account, command.amount, outcome, str(balance))
             await facts.send(key=command.account, value=fact)
 
     return app
@@ -57,11 +74,13 @@ def main() -> None:
     import faust
     import uvloop
 
-    servers, folder, partitions = sys.argv[1:]
+    servers, folder, partitions, *options = sys.argv[1:]
     uvloop.install()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    faust.Worker(create_app(servers, folder, int(partitions)), loglevel="ERROR", loop=loop).execute_from_commandline()
+    faust.Worker(
+        create_app(servers, folder, int(partitions), DEDUPE in options), loglevel="ERROR", loop=loop
+    ).execute_from_commandline()
 
 
 if __name__ == "__main__":

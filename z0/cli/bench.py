@@ -23,6 +23,28 @@ def register(app: typer.Typer) -> None:
 
 
 @bench.command()
+def engine(
+    commands: Annotated[int, typer.Option(help="Commands, encoded before.")] = 400_000,
+    accounts: Annotated[int, typer.Option(help="Accounts they are spread over.")] = 1_000,
+    partitions: Annotated[int, typer.Option(help="Engines that share the one event loop, as in a worker.")] = 8,
+    profile: Annotated[bool, typer.Option("--profile", help="Where the time goes, behind the figures on stderr.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """
+    The engine alone, on logs in memory and with its real index of ids; no Kafka, no sockets.
+
+    Example: `z0 bench engine --profile`
+    """
+    from z0.bench import engine as it
+    from z0.bench.sampling import Sampler
+
+    sampler = Sampler() if profile else None
+    _run(it.measure(it.Size(commands, accounts, partitions), sampler), as_json)
+    if sampler is not None:
+        typer.echo("\n".join(sampler.table()), err=True)
+
+
+@bench.command()
 def decide(
     commands: Annotated[int, typer.Option(help="Commands to preload.")] = 200_000,
     accounts: Annotated[int, typer.Option(help="Accounts they are spread over.")] = 1_000,
@@ -47,8 +69,10 @@ def decide(
 def latency(
     door: Annotated[Door, typer.Option(help="Which way in.")] = Door.DIRECT,
     rate: Annotated[int, typer.Option(help="Commands a second, due at fixed times.")] = 5_000,
-    seconds: Annotated[int, typer.Option(help="How long, after 3 s of warming up.")] = 20,
+    seconds: Annotated[float, typer.Option(help="How long, after warming up.")] = 20,
+    warm_up: Annotated[float, typer.Option(help="Seconds before anything is counted: a new broker is three times slower.")] = 12,
     accounts: Annotated[int, typer.Option(help="Accounts they are spread over.")] = 1_000,
+    hot: Annotated[bool, typer.Option("--hot", help="Nothing but reservations, all against one single account.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -63,7 +87,7 @@ def latency(
 
     measure = it.direct if door is Door.DIRECT else it.kafka
     with own_worker() as config:
-        _run(measure(config, rate=rate, seconds=seconds, accounts=accounts), as_json)
+        _run(measure(config, it.Load(rate, seconds, warm_up, accounts, hot)), as_json)
 
 
 @bench.command()

@@ -5,7 +5,7 @@ What it decides is what a worker decides; what it does not have is durability.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -20,14 +20,21 @@ from z0.domain.outcome import Outcome
 from z0.errors import EpochDead
 from z0.log.engine import Host, Limits, PartitionEngine, Ports
 from z0.log.inbox import DirectGroup
-from z0.log.index import MemoryIndex
+from z0.log.index import CommandIndex, MemoryIndex
 from z0.log.memory import MemoryLease, MemoryLog, MemoryOutbox, MemorySnapshots
 
 
 class MemoryLedger:
     """A `Ledger` whose partitions run here. `log`, `snapshots` and `outbox` are open to tests."""
 
-    def __init__(self, partitions: int = 2, clock: Clock | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        partitions: int = 2,
+        clock: Clock | None = None,
+        limits: Limits | None = None,
+        *,
+        open_index: Callable[[int], CommandIndex] = lambda _: MemoryIndex(),
+    ) -> None:
         self.partitions = partitions
         self.clock = clock or SystemClock()
         self.log = MemoryLog(partitions, self.clock)
@@ -35,12 +42,13 @@ class MemoryLedger:
         self.outbox = MemoryOutbox()
         self.lease = MemoryLease()
         self._limits = limits or Limits()
+        self._open_index = open_index
         self._serving: dict[int, asyncio.Event] = {p: asyncio.Event() for p in range(partitions)}
         self.engines: list[PartitionEngine] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        ports = Ports(self.log, self.snapshots, self.outbox, self.lease, self.clock, lambda _: MemoryIndex(), self.partition_of)
+        ports = Ports(self.log, self.snapshots, self.outbox, self.lease, self.clock, self._open_index, self.partition_of)
         host = Host("memory", "memory", self._announce, self._rewind)
         self.engines = [PartitionEngine(p, ports, host, self._limits) for p in range(self.partitions)]
         self._tasks = [asyncio.create_task(engine.run()) for engine in self.engines]

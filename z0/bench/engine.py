@@ -1,0 +1,113 @@
+"""
+`z0 bench engine`: the engine alone. The real engine and the real index (RocksDB, in a temporary folder) on the twins of log
+and snapshots in memory; no Kafka, no sockets.
+
+Method: commands are encoded before, and handed in by the Kafka door in batches as large as a fetch; the rate is commands /
+(last acknowledgement - first hand-over). Reading, checking, deciding, encoding, hashing and the index are all in it.
+"""
+
+import asyncio
+import gc
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from z0.bench.figures import Figure
+from z0.bench.load import setup, work
+from z0.bench.sampling import Sampler
+from z0.client.memory import MemoryLedger
+from z0.client.partitioner import partition_of
+from z0.codec import encode_command
+from z0.domain.commands import Command
+from z0.errors import Z0Error
+from z0.log.inbox import NOTHING_READ, CommandBatch, KafkaCommand
+from z0.log.index import RocksIndex
+
+FETCH_RECORDS = 4_000  # what a worker takes from its consumer at once
+GC_THRESHOLDS = (100_000, 50, 100)  # the worker's
+
+
+class Size(NamedTuple):
+    """How much work."""
+
+    commands: int
+    accounts: int
+    partitions: int
+
+
+async def measure(size: Size, sampler: Sampler | None = None) -> Mapping[str, Figure]:
+    """All figures of `z0 bench engine`; a sampler, where one is given, watches the measured part."""
+    with tempfile.TemporaryDirectory(prefix="z0-bench-engine-") as folder:
+        ledger = MemoryLedger(size.partitions, open_index=lambda p: RocksIndex(Path(folder, f"partition-{p}")))
+        async with ledger:
+            feed = Feed(ledger)
+            await feed.through(list(setup(size.accounts, "e")))
+            before = sum(engine.facts_appended for engine in ledger.engines)
+            prepared = feed.batches(islice(work(size.accounts, "e"), size.commands))
+            seconds = await _timed(feed, prepared, sampler)
+            facts = sum(engine.facts_appended for engine in ledger.engines) - before
+    if facts != size.commands:
+        raise Z0Error(f"{size.commands} commands left {facts} facts")
+    return {**size._asdict(), "decisions_per_s": size.commands / seconds, "us_per_decision": seconds / size.commands * 1e6}
+
+
+async def _timed(feed: "Feed", prepared: "list[tuple[int, CommandBatch]]", sampler: Sampler | None) -> float:
+    thresholds = gc.get_threshold()
+    gc.set_threshold(*GC_THRESHOLDS)
+    gc.collect()
+    gc.freeze()
+    try:
+        with sampler or nullcontext():
+            began = time.perf_counter()
+            await feed.offer(prepared)
+            return time.perf_counter() - began
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+
+
+class Feed:
+    """The Kafka door of engines in this process: gives commands their offsets and hands them over in batches."""
+
+    def __init__(self, ledger: MemoryLedger) -> None:
+        self._ledger = ledger
+        self._next = [0] * ledger.partitions
+        self._missing = 0
+        self._done = asyncio.Event()
+
+    async def through(self, commands: list[Command]) -> None:
+        """Hand commands over and wait until all are durable."""
+        await self.offer(self.batches(iter(commands)))
+
+    def batches(self, commands: Iterator[Command]) -> list[tuple[int, CommandBatch]]:
+        """(partition, batch) pairs."""
+        records: list[list[KafkaCommand]] = [[] for _ in self._next]
+        for command in commands:
+            partition = partition_of(command.ledger_id, len(self._next))
+            records[partition].append(KafkaCommand(self._next[partition], command.ledger_id.encode(), encode_command(command)))
+            self._next[partition] += 1
+        return [
+            (partition, CommandBatch(mine[first].offset - 1 if mine[first].offset else NOTHING_READ, part, self._acknowledge))
+            for partition, mine in enumerate(records)
+            for first in range(0, len(mine), FETCH_RECORDS)
+            if (part := mine[first : first + FETCH_RECORDS])
+        ]
+
+    async def offer(self, batches: list[tuple[int, CommandBatch]]) -> None:
+        """Hand batches over and wait until all are acknowledged."""
+        self._missing = len(batches)
+        self._done.clear()
+        for partition, batch in batches:
+            if not self._ledger.engines[partition].offer_kafka(batch):
+                raise Z0Error("a batch does not follow the one before")
+        if batches:
+            await self._done.wait()
+
+    def _acknowledge(self) -> None:
+        self._missing -= 1
+        if not self._missing:
+            self._done.set()

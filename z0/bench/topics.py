@@ -1,0 +1,225 @@
+"""
+Work by way of Kafka topics, ours or a peer's. Owns: writing commands to one topic and watching another for what they left:
+all at once (a catch-up, by the broker's clock) or at fixed times (an open loop, by ours).
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from z0.bench import openloop
+from z0.bench.figures import Figure
+from z0.bench.openloop import Schedule, Tally
+from z0.client.partitioner import partition_of
+from z0.errors import Z0Error
+from z0.log.kafka import new_producer, new_reader
+
+PATIENCE_S = 180.0
+POLL_S = 0.1
+GRACE_S = 5.0
+PRODUCE_BATCH = 2_000
+Pair = tuple[str, bytes]
+
+
+class Through(NamedTuple):
+    """The way of the work: from topic `source` to topic `sink`, whose records carry the work's id in field `id_field`."""
+
+    servers: str
+    source: str
+    sink: str
+    partitions: int
+    id_field: str
+    settings: Mapping[str, Any] = {}  # of the reader
+
+
+async def make_topics(servers: str, partitions: int, topics: Mapping[str, Mapping[str, str]]) -> None:
+    """Create topics with one replica."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=dict(given)) for name, given in topics.items()])
+    finally:
+        await admin.close()
+
+
+async def preload(servers: str, topic: str, partitions: int, records: Iterable[Pair]) -> int:
+    """Write records in batches to the partition of their key, and wait for the acks; how many there were."""
+    producer = new_producer(servers)
+    await producer.start()
+    waiting: dict[int, list[Pair]] = {p: [] for p in range(partitions)}
+    count, acks = 0, []
+    try:
+        for record in records:
+            partition = partition_of(record[0], partitions)
+            waiting[partition].append(record)
+            count += 1
+            if len(waiting[partition]) == PRODUCE_BATCH:
+                acks.append(await send(producer, topic, partition, waiting[partition]))
+                waiting[partition] = []
+        acks += [await send(producer, topic, p, rest) for p, rest in waiting.items() if rest]
+        await asyncio.gather(*acks)
+    finally:
+        await producer.stop()
+    return count
+
+
+async def send(producer: AIOKafkaProducer, topic: str, partition: int, records: Iterable[Pair]) -> "asyncio.Future[object]":
+    """Hand one batch to the producer; the future is its ack."""
+    batch = producer.create_batch()
+    for key, value in records:
+        batch.append(key=key.encode(), value=value, timestamp=None)
+    batch.close()
+    sent: asyncio.Future[object] = await producer.send_batch(batch, topic, partition=partition)
+    return sent
+
+
+# Catch-up ----------------------------------------------------------------------------------------
+
+
+async def ends(through: Through) -> dict[int, int]:
+    """Where the sink's partitions end now: what comes behind is the work's."""
+    reader = new_reader(through.servers)
+    await reader.start()
+    try:
+        found = await reader.end_offsets([TopicPartition(through.sink, p) for p in range(through.partitions)])
+        return {at.partition: end for at, end in found.items()}
+    finally:
+        await reader.stop()
+
+
+async def span_ms(through: Through, start: Mapping[int, int], marks: tuple[bytes, ...], expected: int) -> int:
+    """
+    Wait until `expected` records with all `marks` are behind `start`; milliseconds from first to last by the broker's clock.
+
+    Raises:
+        Z0Error: they do not come.
+    """
+    reader = new_reader(through.servers, max_poll_records=5_000, **through.settings)
+    await reader.start()
+    try:
+        await _wait_for_end(through, reader, sum(start.values()) + expected)
+        _seek(reader, through, start)
+        return await _span(reader, marks, expected)
+    finally:
+        await reader.stop()
+
+
+def _seek(reader: AIOKafkaConsumer, through: Through, start: Mapping[int, int]) -> None:
+    reader.assign([TopicPartition(through.sink, p) for p in range(through.partitions)])
+    for partition, offset in start.items():
+        reader.seek(TopicPartition(through.sink, partition), offset)
+
+
+async def _wait_for_end(through: Through, reader: AIOKafkaConsumer, expected: int) -> None:
+    """Look at the ends only: reading along would take CPU from what is measured."""
+    partitions = [TopicPartition(through.sink, p) for p in range(through.partitions)]
+    deadline = time.monotonic() + PATIENCE_S
+    while sum((await reader.end_offsets(partitions)).values()) < expected:
+        if time.monotonic() > deadline:
+            raise Z0Error(f"fewer than {expected} records on {through.sink} after {PATIENCE_S:.0f} s")
+        await asyncio.sleep(POLL_S)
+
+
+async def _span(reader: AIOKafkaConsumer, marks: tuple[bytes, ...], expected: int) -> int:
+    first, last, seen = 2**62, 0, 0
+    deadline = time.monotonic() + PATIENCE_S
+    while seen < expected and time.monotonic() < deadline:
+        for records in (await reader.getmany(timeout_ms=1_000)).values():
+            for record in records:
+                if all(mark in record.value for mark in marks):
+                    seen += 1
+                    first, last = min(first, record.timestamp), max(last, record.timestamp)
+    if seen < expected:
+        raise Z0Error(f"{seen} of {expected} records came")
+    return max(1, last - first)
+
+
+# Open loop ---------------------------------------------------------------------------------------
+
+
+class _Producing:
+    """One partition's way in: what is due while a batch is under way goes out together behind it, in its order."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str, partition: int) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._partition = partition
+        self._waiting: list[Pair] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, record: Pair) -> None:
+        self._waiting.append(record)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while self._waiting:
+            records, self._waiting = self._waiting[:PRODUCE_BATCH], self._waiting[PRODUCE_BATCH:]
+            await (await send(self._producer, self._topic, self._partition, records))
+
+    async def finish(self) -> None:
+        if self._task is not None:
+            await self._task
+
+
+async def through_topics(
+    through: Through, records: Iterator[tuple[str, str, bytes]], schedule: Callable[[], Schedule]
+) -> Mapping[str, Figure]:
+    """From due (then produced) to what it left being seen by a reader. `records` are (key, id, value)."""
+    producer, reader = new_producer(through.servers), new_reader(through.servers, **through.settings)
+    await producer.start()
+    await reader.start()
+    try:
+        _seek(reader, through, await ends(through))
+        tally = Tally(schedule())
+        due: dict[tuple[bytes, bytes], int] = {}
+        watching = asyncio.create_task(_watch(reader, through.id_field, due, tally))
+        await _hand_out(through, producer, records, due, tally)
+        await _until_empty(due, watching)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        return tally.figures()
+    finally:
+        await producer.stop()
+        await reader.stop()
+
+
+async def _hand_out(
+    through: Through,
+    producer: AIOKafkaProducer,
+    records: Iterator[tuple[str, str, bytes]],
+    due: dict[tuple[bytes, bytes], int],
+    tally: Tally,
+) -> None:
+    ways = [_Producing(producer, through.source, p) for p in range(through.partitions)]
+
+    def hand(first: int, count: int) -> None:
+        for item, (key, name, value) in enumerate(islice(records, count), first):
+            due[key.encode(), name.encode()] = item
+            ways[partition_of(key, through.partitions)].add((key, value))
+
+    await openloop.drive(tally.schedule, hand)
+    await asyncio.gather(*(way.finish() for way in ways))
+
+
+async def _watch(reader: AIOKafkaConsumer, id_field: str, due: dict[tuple[bytes, bytes], int], tally: Tally) -> None:
+    find = re.compile(rb'"%s":"([^"]+)"' % id_field.encode()).search
+    while True:
+        for records in (await reader.getmany(timeout_ms=100)).values():
+            for record in records:
+                found = find(record.value)
+                item = due.pop((record.key, found[1]), None) if found else None
+                if item is not None:
+                    tally.done(range(item, item + 1))
+
+
+async def _until_empty(due: dict[tuple[bytes, bytes], int], watching: "asyncio.Task[None]") -> None:
+    deadline = time.perf_counter() + GRACE_S
+    while due and not watching.done() and time.perf_counter() < deadline:  # noqa: ASYNC110 - a dictionary has no event
+        await asyncio.sleep(POLL_S)
