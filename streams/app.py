@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 SESSION_TIMEOUT_S: Final = 10.0  # a killed worker's partitions are taken over after this
 HEARTBEAT_INTERVAL_S: Final = 2.0
+TICK_INTERVAL_S: Final = 0.5  # what is due although nobody asks is due at most this late
+ANNOUNCE_INTERVAL_S: Final = 60.0
 COMMIT_INTERVAL_S: Final = 1.0  # only where to start reading; exactness comes from the applied offset
 
 
@@ -63,6 +65,7 @@ def create_app(config: Config) -> LedgerApp:
     app.host.snapshots = TableSnapshots(ledgers, budgets)
     commands.register(app, config.partitions)
     _connect_life(app)
+    _connect_time(app)
     return app
 
 
@@ -84,8 +87,19 @@ def _connect_life(app: LedgerApp) -> None:
         app.host.take(tp.partition for tp in app.consumer.assignment() if tp.topic == COMMANDS)
 
     app.host.rewind = rewind
+    app.host.committed = lambda partition: cast(BatchConsumer, app.consumer).committed(partition)
     app.host.crash = crash
     app.on_rebalance_complete.connect(recovered, weak=False)
+
+
+def _connect_time(app: LedgerApp) -> None:
+    @app.timer(interval=TICK_INTERVAL_S, name="z0.tick")  # type: ignore[untyped-decorator]  # Faust ships no types
+    async def tick() -> None:
+        app.host.tick()
+
+    @app.timer(interval=ANNOUNCE_INTERVAL_S, name="z0.announce")  # type: ignore[untyped-decorator]  # Faust ships no types
+    async def announce() -> None:
+        await app.host.announce_again()
 
 
 def _settings(config: Config) -> dict[str, Any]:

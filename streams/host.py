@@ -26,7 +26,7 @@ from z0.log.engine import Host, Limits, PartitionEngine, Ports
 from z0.log.inbox import CommandBatch, DirectGroup
 from z0.log.index import CommandIndex, RocksIndex
 from z0.log.kafka import KafkaLog, KafkaOutbox, new_producer, send_batch
-from z0.log.ports import Appended
+from z0.log.ports import Appended, CommandBounds
 from z0.names import COMMANDS, OWNERS
 
 logger = logging.getLogger(__name__)
@@ -46,10 +46,14 @@ class EngineHost:
         self._producer: AIOKafkaProducer | None = None
         self._engines: dict[int, PartitionEngine] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._limits = Limits(config.queue_commands_max, config.live_entities_max, config.snapshot_interval_ms)
+        self._epochs: dict[int, int] = {}  # as announced
+        self._limits = Limits(
+            config.queue_commands_max, config.live_entities_max, config.snapshot_interval_ms, config.queue_bytes_max
+        )
         self.snapshots: TableSnapshots | None = None
         self.crash: Callable[[BaseException], None] = lambda error: None
         self.rewind: Callable[[int], Coroutine[Any, Any, None]] | None = None
+        self.committed: Callable[[int], int] = lambda partition: 0  # of `z0.commands`, by the group
 
     async def connect(self) -> None:
         """Connect the producers."""
@@ -92,6 +96,8 @@ class EngineHost:
         for partition in mine:  # a stop and a rebalance may both be here
             self._engines.pop(partition, None)
             self._tasks.pop(partition, None)
+            self._epochs.pop(partition, None)
+            self._log.release(partition)
 
     def partitions(self) -> set[int]:
         """The partitions that have an engine."""
@@ -108,10 +114,15 @@ class EngineHost:
             clock=self.clock,
             open_index=self._open_index,
             partition_of=lambda ledger_id: partition_of(ledger_id, self._config.partitions),
-            command_bounds=KafkaLog(self._config.kafka_servers, COMMANDS).bounds,
+            command_bounds=self._command_bounds,
         )
         host = Host(self._config.worker_id, self.address, self._announce, self._rewind)
         return PartitionEngine(partition, ports, host, self._limits)
+
+    def tick(self) -> None:
+        """Time has passed: every engine looks what is due."""
+        for engine in self._engines.values():
+            engine.tick()
 
     async def _run(self, engine: PartitionEngine) -> None:
         try:
@@ -128,7 +139,24 @@ class EngineHost:
         """Where the direct door is."""
         return f"{self._config.door_host}:{self._config.door_port}"
 
+    async def _command_bounds(self, partition: int) -> CommandBounds:
+        return CommandBounds(*await self._log.bounds_of(COMMANDS, partition), self.committed(partition))
+
     async def _announce(self, partition: int, epoch: int) -> None:
+        self._epochs[partition] = epoch
+        await self._send_announcement(partition, epoch)
+
+    async def announce_again(self) -> None:
+        """
+        Say once more who answers here. A worker that slept may announce itself behind its successor, and compaction would
+        keep its word alone: a client that starts then hears of the right owner at the next announcement.
+        """
+        serving = [partition for partition, engine in self._engines.items() if engine.is_serving]
+        if self.lease.holds():
+            for partition in serving:
+                await self._send_announcement(partition, self._epochs[partition])
+
+    async def _send_announcement(self, partition: int, epoch: int) -> None:
         assert self._producer is not None, "connected"
         owner = Owner(partition, epoch, self.address, self._config.worker_id)
         await self._producer.send_and_wait(OWNERS, key=b"%d" % partition, value=encode_owner(owner), partition=0)
@@ -142,7 +170,7 @@ class EngineHost:
     def has_room(self, partition: int) -> bool:
         """Whether more of a partition should be fetched."""
         engine = self._engines.get(partition)
-        return engine is None or engine.kafka_waiting < self._config.queue_commands_max
+        return engine is None or engine.has_room
 
     def offer_kafka(self, fetched: FetchedCommands, acknowledge: Callable[[], None]) -> bool:
         """Hand a batch to its engine; False: it must be read again. Where no engine runs, the next owner reads it."""

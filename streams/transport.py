@@ -8,8 +8,10 @@ an engine finishes its batches in order. Changelogs are delivered message by mes
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+from aiokafka.errors import IllegalStateError
 from faust.transport.consumer import RecordMap
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -18,6 +20,7 @@ from z0.log.inbox import NOTHING_READ, KafkaRecord
 from z0.names import COMMANDS
 
 FETCH_WAIT_S = 1.0
+POSITION_WAIT_S = 1.0
 FULL_WAIT_S = 0.02  # while an engine is full its partition is left out of the fetch, but looked at again this soon
 
 
@@ -88,6 +91,8 @@ class BatchConsumer(driver.Consumer):
         if not self.flow_active:
             await self.perform_seek()  # what was fetched while a rebalance began is fetched again
             return
+        if not records and self.is_settled:
+            await self._pass_markers(active or set())
         for tp, fetched in records.items():
             if active is not None and tp not in active and tp not in self._buffered_partitions:
                 continue
@@ -96,6 +101,20 @@ class BatchConsumer(driver.Consumer):
             else:
                 for record in fetched:
                     yield tp, self._to_message(tp, record)
+
+    async def _pass_markers(self, active: set[TP]) -> None:
+        """
+        Transactions leave markers and aborted records, which nobody is given: once all before them is done, they are done.
+
+        Else a topic whose last records expired would look as if commands had expired unread.
+        """
+        for tp in active:
+            done = self._acked_to.get(tp) or self._committed_offset[tp] or 0
+            if tp.topic == COMMANDS and done == self._follows.get(tp, NOTHING_READ) + 1:
+                with suppress(IllegalStateError, TimeoutError):  # taken away meanwhile
+                    position = await asyncio.wait_for(self._thread.position(tp), POSITION_WAIT_S)
+                    if self.is_settled and position is not None and position > done:
+                        self._acked_to[tp] = position
 
     def _batch_message(self, tp: TP, fetched: list[Any]) -> BatchMessage:
         last = fetched[-1]
@@ -158,6 +177,11 @@ class BatchConsumer(driver.Consumer):
         if tp is not None:
             self._rewound.add(tp)
             await self._go_back(tp)
+
+    def committed(self, partition: int) -> int:
+        """Everything below was decided, as far as the group knows; 0 where it knows nothing."""
+        tp = TP(COMMANDS, partition)
+        return max(self._acked_to.get(tp, 0), self._committed_offset.get(tp) or 0)
 
     async def _go_back(self, tp: TP) -> None:
         committed = self._acked_to.get(tp) or self._committed_offset[tp]

@@ -77,6 +77,10 @@ class Config(BaseModel):
     queue_commands_max: PositiveInt = Field(
         20_000, description="Commands that may wait for one partition; above it the direct door answers `overloaded`."
     )
+    queue_bytes_max: PositiveInt = Field(
+        16 * 1024 * 1024,
+        description="Bytes of commands that may wait for one partition at each door: 20,000 of 800 bytes, or 64 of the largest.",
+    )
     live_entities_max: PositiveInt = Field(
         50_000, description="Entities held in memory per partition; the rest is read from the tables."
     )

@@ -31,6 +31,19 @@ async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
     await log.stop()
 
 
+@pytest.fixture
+async def rival(log: Log, request: pytest.FixtureRequest) -> AsyncIterator[Log]:
+    """The same log in another worker's hands."""
+    if not isinstance(log, KafkaLog):
+        yield log
+        return
+    config: Config = request.getfixturevalue("stack")
+    rival = KafkaLog(config.kafka_servers, log.topic)
+    await rival.start()
+    yield rival
+    await rival.stop()
+
+
 async def _make(config: Config, topic: str) -> None:
     admin: Any = AIOKafkaAdminClient(bootstrap_servers=config.kafka_servers)
     await start_client(admin)
@@ -68,9 +81,9 @@ async def test_reading_from_beyond_the_end_stops_loudly(log: Log) -> None:
         await all_of(log, 5, 6)
 
 
-async def test_two_writers_are_ordered_by_the_log_alone(log: Log) -> None:
+async def test_two_writers_are_ordered_by_the_log_alone(log: Log, rival: Log) -> None:
     """The one that comes second sees it in its ack: that is the whole fence."""
-    first, second = await log.writer(0), await log.writer(0)
+    first, second = await log.writer(0), await rival.writer(0)
     landed = [await first.append([(b"a", b"")]), await second.append([(b"b", b"")]), await first.append([(b"c", b"")])]
     assert [appended.base_offset for appended in landed] == [0, 1, 2]
 

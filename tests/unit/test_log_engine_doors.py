@@ -187,7 +187,7 @@ async def test_a_stopped_engine_answers_not_owner_and_one_that_begins_answers_wa
     async with World() as world:
         await world.stop()
         assert [a.outcome for a in await world.once(create(), read())] == [Outcome.NOT_OWNER] * 2
-        world.engine = world._engine()
+        world.engine = world.new_engine()
         assert [a.outcome for a in await world.once(create())] == [Outcome.WARMING_UP]
 
 
@@ -198,7 +198,7 @@ async def test_a_log_shorter_than_what_was_read_before_stops_the_engine_loudly()
         await world.stop()
         world.log.records = MemoryLog(1).records
         with pytest.raises(LogBroken, match="truncated or created anew"):
-            await world._engine().run()
+            await world.new_engine().run()
         world.log.records = MemoryLog(1).records
 
 

@@ -9,8 +9,10 @@ from tests.unit.test_log_world import LEDGER, NOW, add, create, deduct, note, re
 from z0.codec import decode_claim
 from z0.domain.commands import Command
 from z0.domain.outcome import Outcome
+from z0.errors import LogBroken, Unreachable
 from z0.log import engine as engine_module
 from z0.log.engine import Limits
+from z0.log.ports import CommandBounds
 from z0.log.validity import Standing
 from z0.names import CLAIM_KEY
 
@@ -200,3 +202,70 @@ async def test_a_clock_six_seconds_off_gives_the_partition_up_and_a_set_clock_ge
         assert len(tries) == 3
         assert len(world.epochs) == served + 1
         assert (await world.view()).seq == 1
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        pytest.param(CommandBounds(0, 2, 0), "created anew", id="made anew"),
+        pytest.param(CommandBounds(6, 9, 5), "expired", id="expired unread"),
+    ],
+)
+async def test_commands_that_are_gone_stop_the_worker(bounds: CommandBounds, said: str) -> None:
+    """A person must look: what was never decided will never be."""
+    async with World() as world:
+        world.produce(create(), add("a1"), add("a2"))
+        await world.until_committed()
+        await world.stop()
+        world.command_bounds = bounds
+        with pytest.raises(LogBroken, match=said):
+            await world.new_engine().run()
+
+
+@pytest.mark.parametrize("bounds", [CommandBounds(3, 3, 0), CommandBounds(5, 5, 5), CommandBounds(0, 3, 0)])
+async def test_commands_that_expired_after_they_were_decided_are_no_matter(bounds: CommandBounds) -> None:
+    """By the log or by the group's offset, which also counts what left no fact."""
+    async with World() as world:
+        world.produce(create(), add("a1"), add("a2"))
+        await world.until_committed()
+        await world.stop()
+        world.command_bounds = bounds
+        await world.again()
+        assert (await world.view()).seq == 3
+
+
+async def test_an_unreachable_kafka_is_asked_again_without_a_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker outlives its broker: when it is back, the partition is served again."""
+    world, asked = World(), 0
+    bounds = world.log.bounds
+
+    async def away(partition: int) -> tuple[int, int]:
+        nonlocal asked
+        asked += 1
+        if asked < 5:
+            raise Unreachable("nobody there")
+        return await bounds(partition)
+
+    monkeypatch.setattr(world.log, "bounds", away)
+    async with world:
+        await world.ask(create())
+    assert asked == 5
+    assert len(world.epochs) == 1
+
+
+async def test_a_snapshot_fence_that_is_not_acked_is_tried_under_another_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it a predecessor's late snapshots would be believed."""
+    world, failures = World(), 1
+    fence = world.snapshots.claim
+
+    async def claim(partition: int, epoch: int) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise TimeoutError("not acked")
+        await fence(partition, epoch)
+
+    monkeypatch.setattr(world.snapshots, "claim", claim)
+    async with world:
+        await world.ask(create())
+        assert world.epochs == [1]

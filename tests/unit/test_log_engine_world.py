@@ -23,7 +23,7 @@ from z0.log.engine import Host, Limits, PartitionEngine, Ports
 from z0.log.inbox import CommandBatch, DirectGroup, KafkaCommand
 from z0.log.index import MemoryIndex
 from z0.log.memory import MemoryLease, MemoryLog, MemoryOutbox, MemorySnapshots, MemoryWriter
-from z0.log.ports import Appended, Message
+from z0.log.ports import Appended, CommandBounds, Message
 from z0.log.snapshot import LedgerSnapshot
 from z0.names import CLAIM_KEY
 
@@ -164,13 +164,18 @@ class World:
         self.epochs: list[int] = []
         self.commands: list[KafkaCommand] = []  # the topic `z0.commands`
         self.committed = -1  # last offset acknowledged
+        self.command_bounds: CommandBounds | None = None  # of the topic, where it matters
         self._announced = asyncio.Event()
         self._committed_moved = asyncio.Event()
         self._patch = pytest.MonkeyPatch()
-        self.engine = self._engine()
+        self.engine = self.new_engine()
         self._task: asyncio.Task[None] | None = None
 
-    def _engine(self) -> PartitionEngine:
+    async def _command_bounds(self, partition: int) -> CommandBounds:
+        assert self.command_bounds is not None
+        return self.command_bounds
+
+    def new_engine(self) -> PartitionEngine:
         if self.forget_index:
             self.index = MemoryIndex()
         ports = Ports(
@@ -181,6 +186,7 @@ class World:
             self.clock,
             lambda _: self.index,
             lambda ledger_id: int(ledger_id[-1]) % self.partitions,
+            self._command_bounds if self.command_bounds is not None else None,
         )
         return PartitionEngine(0, ports, Host("tests", "tests:1", self._announce, self._rewind), self.limits)
 
@@ -223,7 +229,7 @@ class World:
 
     async def again(self) -> None:
         """A new engine on what is left, as after a restart: commands are read again from the committed offset."""
-        self.engine = self._engine()
+        self.engine = self.new_engine()
         self.start()
         await self.until_serving()
         self._deliver(self.committed + 1)

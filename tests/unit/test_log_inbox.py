@@ -33,7 +33,7 @@ def offsets(inbox: Inbox, limit: int = 1_000) -> list[int]:
 
 def test_batches_that_follow_each_other_are_taken_in_their_order() -> None:
     """Gaps in the offsets are normal: transactions of producers leave markers."""
-    inbox = Inbox(queue_commands_max=10)
+    inbox = Inbox(queue_commands_max=10, queue_bytes_max=10**9)
     assert inbox.offer_kafka(batch(5, 7))
     assert inbox.offer_kafka(batch(9, 10, follows=7))
     assert inbox.kafka_waiting == 5
@@ -43,7 +43,7 @@ def test_batches_that_follow_each_other_are_taken_in_their_order() -> None:
 
 def test_a_batch_that_does_not_follow_is_refused() -> None:
     """Records between were dropped; taken now, they would be skipped for ever."""
-    inbox = Inbox(queue_commands_max=10)
+    inbox = Inbox(queue_commands_max=10, queue_bytes_max=10**9)
     assert inbox.offer_kafka(batch(0, 4))
     assert not inbox.offer_kafka(batch(10, 12))
     assert offsets(inbox) == [0, 1, 2, 3, 4]
@@ -51,7 +51,7 @@ def test_a_batch_that_does_not_follow_is_refused() -> None:
 
 def test_after_a_drop_everything_since_the_last_durable_batch_must_be_read_again() -> None:
     """The story of a rewind: what was queued is gone, the next batch under way is refused, the repetition is taken."""
-    inbox = Inbox(queue_commands_max=10)
+    inbox = Inbox(queue_commands_max=10, queue_bytes_max=10**9)
     durable = batch(0, 4)
     inbox.offer_kafka(durable)
     inbox.offer_kafka(batch(5, 9))
@@ -66,7 +66,7 @@ def test_after_a_drop_everything_since_the_last_durable_batch_must_be_read_again
 
 def test_what_comes_twice_is_queued_twice() -> None:
     """A rewind goes to the committed offset, which is behind; the applied offset sorts it out."""
-    inbox = Inbox(queue_commands_max=10)
+    inbox = Inbox(queue_commands_max=10, queue_bytes_max=10**9)
     inbox.offer_kafka(batch(0, 4))
     inbox.offer_kafka(batch(5, 9))
     assert inbox.offer_kafka(batch(0, 4))
@@ -76,7 +76,7 @@ def test_what_comes_twice_is_queued_twice() -> None:
 
 def test_a_drop_before_anything_was_durable_goes_back_to_the_beginning() -> None:
     """The first batch ever tells where reading began."""
-    inbox = Inbox(queue_commands_max=10)
+    inbox = Inbox(queue_commands_max=10, queue_bytes_max=10**9)
     inbox.offer_kafka(batch(7, 9))
     inbox.drop()
     assert not inbox.offer_kafka(batch(10, 12))
@@ -85,7 +85,7 @@ def test_a_drop_before_anything_was_durable_goes_back_to_the_beginning() -> None
 
 def test_the_last_record_of_a_batch_completes_it() -> None:
     """A batch is acknowledged when its last record is durable, however many rounds it takes."""
-    inbox = Inbox(queue_commands_max=10)
+    inbox = Inbox(queue_commands_max=10, queue_bytes_max=10**9)
     both = batch(0, 2)
     inbox.offer_kafka(both)
     taken = [*inbox.take(2, 10**9), *inbox.take(2, 10**9)]
@@ -94,7 +94,7 @@ def test_the_last_record_of_a_batch_completes_it() -> None:
 
 def test_a_group_that_does_not_fit_is_refused_whole() -> None:
     """Half a group would be answered in two ways."""
-    inbox = Inbox(queue_commands_max=3)
+    inbox = Inbox(queue_commands_max=3, queue_bytes_max=10**9)
     assert inbox.offer_direct(group(b"1", b"2"))
     assert not inbox.offer_direct(group(b"3", b"4"))
     assert inbox.offer_direct(group(b"3"))
@@ -104,7 +104,7 @@ def test_a_group_that_does_not_fit_is_refused_whole() -> None:
 def test_an_empty_group_is_done_at_once() -> None:
     """Nothing waits in it, and nothing waits behind it."""
     done: list[DirectGroup] = []
-    inbox = Inbox(queue_commands_max=3)
+    inbox = Inbox(queue_commands_max=3, queue_bytes_max=10**9)
     assert inbox.offer_direct(DirectGroup([], done.append))
     assert inbox.offer_direct(group(b"1"))
     assert len(done) == 1
@@ -113,7 +113,7 @@ def test_an_empty_group_is_done_at_once() -> None:
 
 def test_those_who_wait_go_first_and_a_backlog_gets_its_helping() -> None:
     """A caller's few commands do not queue behind a million imported ones; the import still moves."""
-    inbox = Inbox(queue_commands_max=1_000)
+    inbox = Inbox(queue_commands_max=1_000, queue_bytes_max=10**9)
     inbox.offer_kafka(batch(0, 4_999))
     inbox.offer_direct(group(b"1", b"2"))
     taken = list(inbox.take(1_000, 10**9))
@@ -124,7 +124,7 @@ def test_those_who_wait_go_first_and_a_backlog_gets_its_helping() -> None:
 
 def test_a_backlog_gets_whole_rounds_once_nobody_has_waited_for_a_while() -> None:
     """Larger rounds cost less, and hold up nobody."""
-    inbox = Inbox(queue_commands_max=1_000)
+    inbox = Inbox(queue_commands_max=1_000, queue_bytes_max=10**9)
     inbox.offer_direct(group(b"1"))
     assert len(list(inbox.take(1_000, 10**9))) == 1
     for _ in range(LATELY_ROUNDS):
@@ -136,14 +136,14 @@ def test_a_backlog_gets_whole_rounds_once_nobody_has_waited_for_a_while() -> Non
 @pytest.mark.parametrize("bytes_max", [1, 3, 5])
 def test_a_helping_ends_when_it_has_its_bytes(bytes_max: int) -> None:
     """Large commands make small rounds; one always goes."""
-    inbox = Inbox(queue_commands_max=100)
+    inbox = Inbox(queue_commands_max=100, queue_bytes_max=10**9)
     inbox.offer_direct(group(b"12", b"34", b"56"))
     assert len(list(inbox.take(100, bytes_max))) == -(-bytes_max // 2)
 
 
 def test_a_drop_gives_back_the_direct_commands_that_nobody_took() -> None:
     """They must be told; those taken are told by who took them."""
-    inbox = Inbox(queue_commands_max=100)
+    inbox = Inbox(queue_commands_max=100, queue_bytes_max=10**9)
     first, second = group(b"1", b"2", b"3"), group(b"4", b"5")
     inbox.offer_direct(first)
     inbox.offer_direct(second)
@@ -162,3 +162,31 @@ def test_a_group_is_done_once_when_its_last_answer_is_there() -> None:
         three.answer(place, Answer(str(place), "", Outcome.ACCEPTED))
     assert done == [three]
     assert [answer.command_id for answer in three.answers if answer is not None] == ["0", "1", "2"]
+
+
+def test_the_direct_queue_is_bounded_by_bytes_too() -> None:
+    """Few large commands take the memory of many small ones."""
+    inbox = Inbox(queue_commands_max=100, queue_bytes_max=10)
+    assert inbox.offer_direct(group(b"12345", b"123"))
+    assert not inbox.offer_direct(group(b"123"))
+    assert inbox.offer_direct(group(b"12"))
+    taken = list(inbox.take(10, 10**9))
+    assert len(taken) == 3
+    assert inbox.offer_direct(group(b"1234567890"))
+    inbox.drop()
+    assert inbox.offer_direct(group(b"1234567890"))
+
+
+def test_reading_from_kafka_pauses_above_either_bound() -> None:
+    """What was fetched is taken all the same: it is read already."""
+    inbox = Inbox(queue_commands_max=10, queue_bytes_max=9)
+    assert inbox.kafka_has_room
+    inbox.offer_kafka(batch(0, 3))  # two bytes each
+    assert inbox.kafka_has_room
+    inbox.offer_kafka(batch(4, 4))
+    assert not inbox.kafka_has_room
+    offsets(inbox)
+    assert inbox.kafka_has_room
+    inbox.offer_kafka(batch(5, 9))
+    inbox.drop()
+    assert inbox.kafka_has_room

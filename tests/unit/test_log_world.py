@@ -131,7 +131,7 @@ class Bench:
         self.index = MemoryIndex()
         self.live_entities_max = live_entities_max
         self.working = WorkingSet(0, self.snapshots, live_entities_max=live_entities_max)
-        self.inbox = Inbox(queue_commands_max=100_000)
+        self.inbox = Inbox(queue_commands_max=100_000, queue_bytes_max=10**9)
         claim = Claim(partition=0, owner="bench", address="bench:1", claimed_at=NOW, floor=Floor())
         self.records = [Record(0, CLAIM_KEY, encode_claim(claim), NOW)]
         self.partitions = partitions

@@ -26,15 +26,16 @@ from z0.clock import Clock
 from z0.codec import Floor
 from z0.domain.answer import Answer
 from z0.domain.outcome import Outcome
-from z0.errors import EpochDead, LogBroken
+from z0.errors import EpochDead, LogBroken, Unreachable
 from z0.log.deciding import Decider, Round
 from z0.log.inbox import CommandBatch, Direct, DirectGroup, Inbox
 from z0.log.index import CommandIndex
-from z0.log.ports import Appended, Lease, Log, Outbox, Snapshots
+from z0.log.ports import Appended, CommandBounds, Lease, Log, Outbox, Snapshots
 from z0.log.recovery import Epoch, begin
 from z0.log.snapshotting import Snapshotter
 from z0.log.validity import Position
 from z0.log.working_set import WorkingSet
+from z0.names import FAUST_APP
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Limits(NamedTuple):
     queue_commands_max: int = 20_000
     live_entities_max: int = 50_000
     snapshot_interval_ms: int = 5_000
+    queue_bytes_max: int = 16 * 1024 * 1024  # for each door; one fetch or frame may go beyond it
 
 
 class Ports(NamedTuple):
@@ -62,7 +64,7 @@ class Ports(NamedTuple):
     clock: Clock
     open_index: Callable[[int], CommandIndex]
     partition_of: Callable[[str], int]
-    command_bounds: Callable[[int], Awaitable[tuple[int, int]]] | None = None  # of `z0.commands`, where there is one
+    command_bounds: Callable[[int], Awaitable[CommandBounds]] | None = None  # of `z0.commands`, where there is one
 
 
 class Host(NamedTuple):
@@ -88,7 +90,7 @@ class PartitionEngine:
         self._host = host
         self._limits = limits
         self._index = ports.open_index(partition)
-        self._inbox = Inbox(queue_commands_max=limits.queue_commands_max)
+        self._inbox = Inbox(queue_commands_max=limits.queue_commands_max, queue_bytes_max=limits.queue_bytes_max)
         self._work = asyncio.Event()
         self._stopping = False
         self._decided: Round | None = None
@@ -117,10 +119,14 @@ class PartitionEngine:
         self._work.set()
         return taken
 
+    def tick(self) -> None:
+        """Time has passed: wake up for what is due although nobody asks."""
+        self._work.set()
+
     @property
-    def kafka_waiting(self) -> int:
-        """Commands read from Kafka and not yet decided; the host pauses the partition above its bound."""
-        return self._inbox.kafka_waiting
+    def has_room(self) -> bool:
+        """Whether more should be read from Kafka; the host leaves the partition out of its fetches meanwhile."""
+        return self._inbox.kafka_has_room
 
     @property
     def is_serving(self) -> bool:
@@ -143,6 +149,10 @@ class PartitionEngine:
                     await self._serve()
                 except EpochDead as death:
                     logger.warning("partition %d: epoch dead: %s", self.partition, death)
+                    self._deaths += 1
+                    await self._after_death()
+                except Unreachable as error:  # nothing was claimed, so trying often costs nothing
+                    logger.warning("partition %d: no epoch yet: %s", self.partition, error)
                     await self._after_death()
         finally:
             self._drop(Outcome.NOT_OWNER)
@@ -191,19 +201,24 @@ class PartitionEngine:
         logger.info("partition %d: epoch %d, %d live entities", self.partition, epoch.number, len(working))
 
     async def _check_commands(self, applied: int) -> None:
-        """A topic that ends below what was applied was made anew: its commands would all be taken for old ones."""
+        """
+        A topic that ends below what was applied was made anew: its commands would all be taken for old ones. One that starts
+        above what was applied and what was read has lost commands that nobody decided.
+        """
         if self._ports.command_bounds is None:
             return
-        first, end = await self._ports.command_bounds(self.partition)
+        first, end, committed = await self._ports.command_bounds(self.partition)
         if end <= applied:
             raise LogBroken(f"z0.commands {self.partition} ends at {end}, but {applied} was applied: truncated or created anew")
-        if first > applied + 1 and applied >= 0:
-            logger.warning("partition %d: z0.commands starts at %d, last applied is %d", self.partition, first, applied)
+        if first > max(applied + 1, committed):
+            raise LogBroken(
+                f"z0.commands {self.partition} starts at {first}, but only those below {max(applied + 1, committed)} were "
+                f"decided: the others expired. To go on without them, set the offset of group {FAUST_APP} to {first}"
+            )
 
     async def _after_death(self) -> None:
         self._drop(Outcome.NOT_OWNER)
-        pause_s = min(RECLAIM_PAUSE_S * 2**self._deaths, RECLAIM_PAUSE_MAX_S)
-        self._deaths += 1
+        pause_s = min(RECLAIM_PAUSE_S * 2 ** max(0, self._deaths - 1), RECLAIM_PAUSE_MAX_S)
         await asyncio.sleep(pause_s * (1 + random.random()))
         while not self._ports.lease.holds() and not self._stopping:  # noqa: ASYNC110 - the lease has no event
             await asyncio.sleep(0.1)

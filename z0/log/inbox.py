@@ -45,11 +45,12 @@ class CommandBatch:
     `acknowledge` is called once, when every record has been decided and what it left is durable.
     """
 
-    __slots__ = ("acknowledge", "follows", "records")
+    __slots__ = ("acknowledge", "follows", "records", "size")
 
     def __init__(self, follows: int, records: Sequence[KafkaRecord], acknowledge: Callable[[], None]) -> None:
         self.follows = follows
         self.records = records
+        self.size = sum([len(record.value or b"") for record in records])
         self.acknowledge = acknowledge
 
 
@@ -94,8 +95,10 @@ class Kafka(NamedTuple):
 class Inbox:
     """The queues of one partition."""
 
-    def __init__(self, *, queue_commands_max: int) -> None:
+    def __init__(self, *, queue_commands_max: int, queue_bytes_max: int) -> None:
         self._max = queue_commands_max
+        self._bytes_max = queue_bytes_max
+        self._direct_bytes = self._kafka_bytes = 0  # counted by groups and batches: what is half taken counts whole
         self._direct: deque[DirectGroup] = deque()
         self._direct_index = 0
         self._direct_waiting = 0
@@ -114,11 +117,18 @@ class Inbox:
         if not group.commands:
             group.done(group)
             return True
-        if self._direct_waiting + len(group.commands) > self._max:
+        group_bytes = sum(map(len, group.commands))
+        if self._direct_waiting + len(group.commands) > self._max or self._direct_bytes + group_bytes > self._bytes_max:
             return False
         self._direct.append(group)
+        self._direct_bytes += group_bytes
         self._direct_waiting += len(group.commands)
         return True
+
+    @property
+    def kafka_has_room(self) -> bool:
+        """Whether more should be read. What was read is always taken, so one fetch may go beyond the bounds."""
+        return self.kafka_waiting < self._max and self._kafka_bytes < self._bytes_max
 
     def offer_kafka(self, batch: CommandBatch) -> bool:
         """
@@ -131,6 +141,7 @@ class Inbox:
         if batch.follows > self._last_read:
             return False
         self._kafka.append(batch)
+        self._kafka_bytes += batch.size
         self.kafka_waiting += len(batch.records)
         self._last_read = max(self._last_read, batch.records[-1].offset)
         return True
@@ -169,6 +180,7 @@ class Inbox:
             limit -= 1
             if self._direct_index == len(group.commands):
                 self._direct.popleft()
+                self._direct_bytes -= sum(map(len, group.commands))
                 self._direct_index = 0
             yield Direct(group, index)
 
@@ -182,6 +194,7 @@ class Inbox:
             last = self._kafka_index == len(batch.records)
             if last:
                 self._kafka.popleft()
+                self._kafka_bytes -= batch.size
                 self._kafka_index = 0
             yield Kafka(record, batch if last else None)
 
@@ -195,5 +208,6 @@ class Inbox:
         self._direct.clear()
         self._kafka.clear()
         self._direct_index = self._kafka_index = self._direct_waiting = self.kafka_waiting = 0
+        self._direct_bytes = self._kafka_bytes = 0
         self._last_read = self._finished
         return left

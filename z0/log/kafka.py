@@ -1,7 +1,7 @@
 """
-The log on Kafka, by aiokafka. Owns: producers and readers of `z0.facts`, the outbox, batches for the snapshot changelogs.
+The log on Kafka, by aiokafka. Owns: readers and writers of `z0.facts`, the outbox, batches for the snapshot changelogs.
 
-A partition whose epoch died moves to another producer: a batch that timed out for us may still be sent by the old one.
+A partition whose epoch died moves to another producer (`z0.log.producers`).
 No transactions: they cost 25 ms a cycle back to back; an idempotent produce costs 1 ms.
 """
 
@@ -9,13 +9,15 @@ import asyncio
 import logging
 from asyncio import Future
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaConnectionError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError
 
 from z0.errors import LogBroken, Unreachable
 from z0.log.ports import Appended, Message, Record
+from z0.log.producers import Producers
 from z0.names import FACTS
 
 logger = logging.getLogger(__name__)
@@ -93,37 +95,38 @@ class KafkaLog:
 
     def __init__(self, servers: str, topic: str = FACTS) -> None:
         self._servers = servers
-        self._topic = topic
-        self._producers: list[AIOKafkaProducer] = []
-        self._next_of: dict[int, int] = {}
-        self._lock = asyncio.Lock()
+        self.topic = topic
+        self._producers = Producers(self._new_producer)
+        self._asker: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
-        """Connect the first producer."""
-        await self._producer(0)
+        """Connect the first producer, and a consumer for questions: a claim asks several, and connecting takes its time."""
+        await self._producers.start()
+        self._asker = new_reader(self._servers)
+        await start_client(self._asker)
 
     async def stop(self) -> None:
         """Disconnect; what was sent and not acked is void or valid, the next claim tells."""
-        for producer in self._producers:
-            await producer.stop()
+        await self._producers.stop()
+        if self._asker is not None:
+            await self._asker.stop()
+
+    async def _new_producer(self) -> AIOKafkaProducer:
+        producer = new_producer(self._servers)
+        await start_client(producer)
+        return producer
 
     async def writer(self, partition: int) -> KafkaWriter:
-        number = self._next_of.get(partition, 0)
-        self._next_of[partition] = number + 1
-        return KafkaWriter(await self._producer(number), self._topic, partition)
+        return KafkaWriter(await self._producers.next_of(partition), self.topic, partition)
 
-    async def _producer(self, number: int) -> AIOKafkaProducer:
-        async with self._lock:
-            while len(self._producers) <= number:
-                producer = new_producer(self._servers)
-                await start_client(producer)
-                self._producers.append(producer)
-        return self._producers[number]
+    def release(self, partition: int) -> None:
+        """The partition was given up: its producer may go when no other partition uses it."""
+        self._producers.release(partition)
 
     async def read(self, partition: int, start: int, end: int) -> AsyncIterator[list[Record]]:
         if start >= end:
             return
-        at = TopicPartition(self._topic, partition)
+        at = TopicPartition(self.topic, partition)
         consumer = new_reader(self._servers)
         await start_client(consumer)
         try:
@@ -146,27 +149,42 @@ class KafkaLog:
             records = [Record(r.offset, r.key or b"", r.value or b"", r.timestamp) for r in fetched if r.offset < end]
             if records:
                 return records
-        raise LogBroken(f"{at.topic} {at.partition}: no record below {end} came for {READ_STALL_S:.0f} s")
+        raise Unreachable(f"{at.topic} {at.partition}: no record below {end} came for {READ_STALL_S:.0f} s")
 
     async def bounds(self, partition: int) -> tuple[int, int]:
-        at = TopicPartition(self._topic, partition)
-        consumer = new_reader(self._servers)
-        await start_client(consumer)
-        try:
-            first, end = await consumer.beginning_offsets([at]), await consumer.end_offsets([at])
-            return int(first[at]), int(end[at])
-        finally:
-            await consumer.stop()
+        return await self.bounds_of(self.topic, partition)
+
+    async def bounds_of(self, topic: str, partition: int) -> tuple[int, int]:
+        """The same for any topic."""
+        at = TopicPartition(topic, partition)
+        async with self._asking() as consumer:
+            first, end = await asyncio.gather(consumer.beginning_offsets([at]), consumer.end_offsets([at]))
+        return int(first[at]), int(end[at])
 
     async def offset_at(self, partition: int, timestamp_ms: int) -> int:
-        at = TopicPartition(self._topic, partition)
-        consumer = new_reader(self._servers)
-        await start_client(consumer)
-        try:
+        at = TopicPartition(self.topic, partition)
+        async with self._asking() as consumer:
             found = (await consumer.offsets_for_times({at: timestamp_ms}))[at]
             return int(found.offset) if found is not None else int((await consumer.end_offsets([at]))[at])
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[AIOKafkaConsumer]:
+        """
+        A consumer to ask; one of its own where the log was not started.
+
+        Raises:
+            Unreachable: Kafka does not answer.
+        """
+        consumer = self._asker or new_reader(self._servers)
+        try:
+            if consumer is not self._asker:
+                await start_client(consumer)
+            yield consumer
+        except KafkaError as error:
+            raise Unreachable(f"Kafka does not answer: {error!r}") from error
         finally:
-            await consumer.stop()
+            if consumer is not self._asker:
+                await consumer.stop()
 
 
 class KafkaOutbox:

@@ -29,6 +29,14 @@ class Appended(NamedTuple):
     log_time_ms: int
 
 
+class CommandBounds(NamedTuple):
+    """A partition of `z0.commands`: the first offset that is there, the next to be written, and the group's committed one."""
+
+    first: int
+    end: int
+    committed: int
+
+
 class Writer(Protocol):
     """One producer's way to one partition, for one epoch."""
 
@@ -54,6 +62,7 @@ class Log(Protocol):
 
         Raises:
             LogBroken: `start` is below the log's start or beyond its end.
+            Unreachable: nothing comes.
         """
         ...
 

@@ -52,6 +52,7 @@ async def begin(
     Raises:
         EpochDead: the claim's ack did not come, or the clock is too far from the broker's; claim again later.
         LogBroken: floor, index and log do not fit together.
+        Unreachable: Kafka does not answer.
     """
     floor = snapshots.floor(partition)
     start = Position() if snapshots.needs_full_replay(partition) else _start(floor, index.position())
@@ -59,7 +60,7 @@ async def begin(
     claim = Claim(partition=partition, owner=owner, address=address, claimed_at=clock.wall_ms(), floor=floor)
     writer = await log.writer(partition)
     epoch = await _claim(writer, claim, clock)
-    await snapshots.claim(partition, epoch)
+    await _fence(snapshots, partition, epoch)
     replay = Replay(partition, start, floor, index, working)
     async for records in log.read(partition, start.next_offset, epoch):
         replay.fold(records)
@@ -91,6 +92,13 @@ async def _claim(writer: Writer, claim: Claim, clock: Clock) -> int:
     if skew > CLOCK_SKEW_MAX_MS:
         raise EpochDead(f"this machine's clock is {skew} ms away from the broker's; set the clock")
     return landed.base_offset
+
+
+async def _fence(snapshots: Snapshots, partition: int, epoch: int) -> None:
+    try:
+        await snapshots.claim(partition, epoch)
+    except Exception as error:
+        raise EpochDead(f"the fence of partition {partition}'s snapshots was not acked: {error!r}") from error
 
 
 class Replay:
