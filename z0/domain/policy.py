@@ -6,6 +6,7 @@ strictest of all scopes already; a decision only compares.
 """
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
@@ -58,12 +59,16 @@ class Access(Struct, frozen=True):
 
 
 class Price(Struct, frozen=True):
-    """Prices of one currency in units of 1e-12 per unit of each meter, and bounds of one amount; None: no bound."""
+    """
+    Prices of one currency by meter, and bounds of one amount in units of 1e-12; None: no bound.
+
+    A price may be finer than 1e-12 of the currency: a meter's product is rounded, never the price.
+    """
 
     currency: str
     config_id: str
     config_version: int
-    units_by_meter: Mapping[str, int]
+    by_meter: Mapping[str, Decimal]
     min_units: int | None = None
     max_units: int | None = None
 

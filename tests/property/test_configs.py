@@ -1,0 +1,172 @@
+"""What always holds of configs: the strictest counts, order is of no account, windows tile time, what is remembered is true."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.config_world import NOW, book, version
+from z0.configs.book import Book
+from z0.configs.windows import _zone_names, bounds_of
+from z0.domain.commands import OPS
+from z0.domain.config import ConfigVersion, Settings
+from z0.domain.config_rules import Problem, read_settings
+from z0.domain.narrowing import loosens
+from z0.domain.policy import Policy, Window
+
+FAST = settings(max_examples=150, deadline=None)
+TENANTS = ("tenant_1", "tenant_2")
+LEDGERS = ("account_acct_1", "account_acct_2", "asset_asset_1", "key_key_1", "config_cfg_1")
+ZONES = sorted(_zone_names())
+
+amounts = st.sampled_from(["0", "1", "2.5", "7", "0.000000000001"])
+currencies = st.sampled_from(["USD", "EUR"])
+budgets = st.fixed_dictionaries(
+    {},
+    optional={
+        "overdraft": st.dictionaries(currencies, amounts),
+        "confirm_above_hold": st.sampled_from(["refused", "topped_up"]),
+        "ttl_ms_max": st.integers(1, 9_000_000),
+    },
+)
+caps = st.integers(1, 3).map(
+    lambda n: {"limits": [{"name": f"l{i}", "counts": "spend", "window": "day", "max_count": i} for i in range(n)]}
+)
+pricings = st.fixed_dictionaries(
+    {"currency": currencies, "prices": st.dictionaries(st.sampled_from(["a", "b", "c"]), amounts)},
+    optional={"max_amount": st.sampled_from(["8", "9"]), "min_amount": st.sampled_from(["1", "2"])},
+)
+accesses = st.dictionaries(st.sampled_from(["r", "s"]), st.lists(st.sampled_from(["*", "read", "reserve", "settle"]))).map(
+    lambda roles: {"roles": roles}
+)
+SETTINGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "budget": budgets,
+    "cap": caps,
+    "pricing": pricings,
+    "access": accesses,
+}
+targets = st.sampled_from([("platform", "*"), ("platform", "account"), ("tenant", "*"), ("tenant", "asset"), ("tenant", "key")])
+
+
+@st.composite
+def configs(draw: Any) -> list[ConfigVersion]:
+    """Up to six configs of any scope, each with some versions at various times."""
+    made: list[ConfigVersion] = []
+    for n in range(draw(st.integers(0, 6))):
+        kind = draw(st.sampled_from(sorted(SETTINGS)))
+        scope, applies_to = draw(targets | st.just(("entity", "acct_1")))
+        tenant = draw(st.sampled_from(TENANTS))
+        for number in range(1, draw(st.integers(1, 3)) + 1):
+            at = NOW + draw(st.integers(-5, 5))
+            said = draw(SETTINGS[kind] | st.just({}))
+            one = version(said, kind, id=f"cfg_{n}", scope=scope, applies_to=applies_to, tenant=tenant, version=number)
+            made.append(ConfigVersion(**{name: getattr(one, name) for name in one.__struct_fields__} | {"effective_at": at}))
+    return made
+
+
+def shown(policy: Policy) -> Any:
+    """A policy without functions and without the windows that limits remember."""
+    limits = [(limit.key, limit.counts, limit.window, limit.max_count, limit.max_units) for limit in policy.limits]
+    plain = [getattr(policy, name) for name in ("overdraft_units", "tops_up", "ttl_ms_default", "ttl_ms_max", "access", "prices")]
+    return limits, plain, bytes(policy.versions), policy.until_ms
+
+
+@FAST
+@given(made=configs(), at=st.integers(NOW - 7, NOW + 7))
+def test_the_order_in_which_configs_come_is_of_no_account(made: list[ConfigVersion], at: int) -> None:
+    """The same policy for every entity, from the first to the last and from the last to the first."""
+    # All versions of a config are of one target, so that any of them may be the first to come.
+    first, second = book(*made), book(*made[::-1])
+    for ledger in LEDGERS:
+        assert shown(first.policy("tenant_1", ledger, at)) == shown(second.policy("tenant_1", ledger, at))
+
+
+steps = st.lists(st.tuples(st.sampled_from(TENANTS), st.sampled_from(LEDGERS), st.integers(NOW - 7, NOW + 7)), max_size=12)
+
+
+@FAST
+@given(made=configs(), asked=steps)
+def test_what_is_remembered_is_what_would_be_found_anew(made: list[ConfigVersion], asked: list[Any]) -> None:
+    """While configs arrive one by one, and time goes back and forth between partitions."""
+    remembering = Book()
+    for one in (None, *made):
+        if one is not None:
+            remembering.add(one)
+        for tenant, ledger, at in asked:
+            policy = remembering.policy(tenant, ledger, at)
+            assert shown(policy) == shown(remembering.uncached(tenant, ledger, at))
+            assert policy.until_ms > at
+
+
+def of(kind: str, said: Any) -> Settings:
+    one = version(said, kind)
+    found = read_settings(one.type, one.settings)
+    assert found is not None
+    assert not isinstance(found, Problem)
+    return found
+
+
+def allowed(policy: Policy, role: str) -> set[str]:
+    scopes = policy.access.scopes if policy.access is not None else ()
+    return {op for op in OPS if all({"*", op} & scope.get(role, frozenset()) for scope in scopes)}
+
+
+@FAST
+@given(kind=st.sampled_from(sorted(SETTINGS)), data=st.data())
+def test_together_configs_are_never_looser_than_any_of_them(kind: str, data: st.DataObject) -> None:
+    """Of overdraft, times, topping up, limits, roles, prices and bounds; and what does not loosen leaves nothing to narrow."""
+    wide, narrow = (data.draw(SETTINGS[kind].filter(bool)) for _ in range(2))
+    wider = version(wide, kind, scope="platform")
+    narrower = version(narrow, kind, id="cfg_2")
+    both = book(wider, narrower).policy("tenant_1", "account_acct_1", NOW)
+    for one in (wider, narrower):
+        _is_no_looser(both, book(one).policy("tenant_1", "account_acct_1", NOW), said=_said(one))
+
+
+def _said(one: ConfigVersion) -> Any:
+    return read_settings(one.type, one.settings)
+
+
+def _is_no_looser(both: Policy, alone: Policy, said: Any) -> None:
+    if getattr(said, "overdraft", None) is not None:
+        assert all(units <= alone.overdraft_units.get(currency, 0) for currency, units in both.overdraft_units.items())
+    if getattr(said, "confirm_above_hold", None) is not None:
+        assert both.tops_up <= alone.tops_up
+    if alone.ttl_ms_max is not None:
+        assert both.ttl_ms_max is not None
+        assert both.ttl_ms_max <= alone.ttl_ms_max
+    assert {limit.key for limit in alone.limits} <= {limit.key for limit in both.limits}
+    if alone.access is not None:
+        assert all(allowed(both, role) <= allowed(alone, role) for role in ("r", "s", "t"))
+    for currency, price in alone.prices.items():
+        found = both.prices[currency]
+        assert all(found.by_meter[meter] >= least for meter, least in price.by_meter.items())
+        assert found.max_units is None or price.max_units is None or found.max_units <= price.max_units
+        assert (found.min_units or 0) >= (price.min_units or 0)
+        assert (price.max_units is None) <= (found.max_units is None) or found.max_units is not None
+
+
+@FAST
+@given(kind=st.sampled_from(sorted(SETTINGS)), data=st.data())
+def test_settings_never_loosen_themselves(kind: str, data: st.DataObject) -> None:
+    """The same again at a narrower scope is always taken."""
+    said = data.draw(SETTINGS[kind].filter(bool))
+    assert loosens(of(kind, said), of(kind, said)) is None
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    name=st.sampled_from(ZONES),
+    window=st.sampled_from([Window.HOUR, Window.DAY, Window.MONTH]),
+    at=st.integers(0, 4_000_000_000_000),
+)
+def test_a_window_contains_its_moment_and_windows_tile_time(name: str, window: Window, at: int) -> None:
+    """In every time zone there is; each moment of a window gives the same window."""
+    bounds = bounds_of(window, name)
+    start, end = bounds(at)
+    assert start <= at < end
+    assert bounds(end)[0] == end
+    assert bounds(start - 1)[1] == start
+    for moment in (start, (start + at) // 2, (at + end) // 2, end - 1):
+        assert bounds(moment) == (start, end)
+    assert end - start <= {Window.HOUR: 1, Window.DAY: 26, Window.MONTH: 31 * 24 + 2}[window] * 3_600_000

@@ -1,0 +1,202 @@
+"""
+The copy of all configs in this process. Owns: which configs apply to an entity at a moment, and remembering what they come to.
+
+Decisions ask for each command, so the answer is remembered: by entity type where an entity has no configs of its own, by entity
+else, by tenant only where the tenant has configs. It is forgotten when a config arrives, and asked anew when the next
+version comes into force. A platform's and a tenant's entities number in millions, what is remembered in thousands.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from z0.configs.resolve import resolve, versions_in, versions_of
+from z0.configs.rules import refusal_of
+from z0.domain.commands import PutConfig
+from z0.domain.config import ANY, NOT_IN_ANY, Config, ConfigVersion, Period, effective_at, next_change
+from z0.domain.config_rules import Problem, read_settings
+from z0.domain.decide import Refusal
+from z0.domain.facts import ConfigType, Scope
+from z0.domain.ids import EntityType, entity_type
+from z0.domain.ids import ledger_id as ledger_of
+from z0.domain.narrowing import in_order, narrow_prices
+from z0.domain.policy import NO_POLICY, Policy
+
+logger = logging.getLogger(__name__)
+PINNED_MAX: Final = 4096  # retries under an older price come in bunches, of the same few versions
+_EVERYBODY: Final = ""
+
+
+class _Remembered(NamedTuple):
+    start_ms: int
+    end_ms: int
+    policy: Policy
+
+
+class Book:
+    """`z0.log.ports.Policies` over the versions that were added."""
+
+    def __init__(self) -> None:
+        self._versions: dict[str, dict[int, Config]] = defaultdict(dict)
+        # Ids of configs by whom they apply to: (tenant or everybody, entity type, "*" or ledger id).
+        self._targets: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self._tenants: set[str] = set()
+        self._own: set[str] = set()  # ledgers with configs of entity scope
+        self._bytes: dict[str, int] = defaultdict(int)
+        self._remembered: dict[tuple[str, str], _Remembered] = {}
+        self._pinned: dict[tuple[bytes, str, int], Policy | None] = {}
+
+    # What is there ---------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._versions)
+
+    def add(self, version: ConfigVersion) -> None:
+        """Take a version; one that is known already changes nothing. What cannot be read is not in force, and said."""
+        known = self._versions.get(version.id)
+        if known is not None and (version.version in known or not _same_config(version, next(iter(known.values())).version)):
+            return
+        settings = read_settings(version.type, version.settings)
+        if isinstance(settings, Problem):
+            logger.error("config %s version %d cannot be read: %s: %s", version.id, version.version, *settings)
+            return
+        self._versions[version.id][version.version] = Config(version, settings)
+        self._bytes[version.tenant_id] += len(bytes(version.settings))
+        self._apply(version)
+
+    def _apply(self, version: ConfigVersion) -> None:
+        target = _target(version)
+        self._pinned.clear()
+        self._targets[target].add(version.id)
+        if version.scope is not Scope.PLATFORM:
+            self._tenants.add(version.tenant_id)
+        if version.scope is Scope.ENTITY:
+            self._own.add(target[1])
+            self._remembered.pop(target, None)  # nobody else's answer changes: such configs may come by the thousand
+        else:
+            self._remembered.clear()
+
+    def versions(self, config_id: str) -> list[ConfigVersion]:
+        """All versions of a config, the first one first."""
+        return [config.version for _, config in sorted(self._versions.get(config_id, {}).items())]
+
+    def ids(self) -> Iterator[str]:
+        """Every config's id."""
+        return iter(self._versions)
+
+    def settings_bytes(self, tenant_id: str) -> int:
+        """How much of this copy is a tenant's."""
+        return self._bytes.get(tenant_id, 0)
+
+    # What they say ---------------------------------------------------------------------------------
+
+    def policy(self, tenant_id: str, ledger_id: str, at_ms: int) -> Policy:
+        """What holds for an entity at a moment, the strictest of all scopes."""
+        if not self._versions:
+            return NO_POLICY
+        tenant = tenant_id if tenant_id in self._tenants else _EVERYBODY
+        whom = ledger_id if ledger_id in self._own else ledger_id[: ledger_id.find("_")]
+        known = self._remembered.get((tenant, whom))
+        if known is None or not known.start_ms <= at_ms < known.end_ms:
+            known = self._remembered[tenant, whom] = self._find(tenant, ledger_id, at_ms)
+        return known.policy
+
+    def uncached(self, tenant_id: str, ledger_id: str, at_ms: int) -> Policy:
+        """The same, looked for anew."""
+        return self._find(tenant_id, ledger_id, at_ms).policy
+
+    def _find(self, tenant_id: str, ledger_id: str, at_ms: int) -> _Remembered:
+        applying = [[c.version for c in self._versions[config_id].values()] for config_id in self._applying(tenant_id, ledger_id)]
+        periods = [period for versions in applying if (period := effective_at(versions, at_ms)) is not None]
+        end_ms = min((next_change(versions, at_ms) for versions in applying), default=NO_POLICY.until_ms)
+        start_ms = max((period.start_ms for period in periods), default=0)
+        return _Remembered(start_ms, end_ms, resolve([self._config(period) for period in periods], end_ms))
+
+    def _config(self, period: Period) -> Config:
+        return self._versions[period.version.id][period.version.version]
+
+    def _applying(self, tenant_id: str, ledger_id: str) -> set[str]:
+        kind = ledger_id.partition("_")[0]
+        if kind == EntityType.CONFIG:
+            return set()
+        whom = [kind] if kind in NOT_IN_ANY else [kind, ANY]
+        places = [(tenant, name) for tenant in (_EVERYBODY, tenant_id) for name in whom]
+        return set().union(*(self._targets.get(place, ()) for place in (*places, (tenant_id, ledger_id))))
+
+    def at_versions(self, versions: Mapping[str, int]) -> Policy | None:
+        """What exactly these versions come to, as a fact names them; None: one of them is not known here."""
+        found = [self._versions.get(config_id, {}).get(version) for config_id, version in versions.items()]
+        known = [config for config in found if config is not None]
+        return resolve(known) if len(known) == len(found) else None
+
+    def pinned(self, policy: Policy, config_id: str, version: int) -> Policy | None:
+        """
+        The policy with that version of a pricing config in place of the present one; None: there is no such version.
+
+        Only versions up to the present one of a config that applies: a retry may use its own price, not tomorrow's.
+        """
+        key = (bytes(policy.versions), config_id, version)
+        if key not in self._pinned:
+            if len(self._pinned) >= PINNED_MAX:
+                self._pinned.clear()
+            self._pinned[key] = self._pin(policy, config_id, version)
+        pinned = self._pinned[key]
+        if pinned is None:
+            return None
+        return msgspec.structs.replace(policy, prices=pinned.prices, versions=pinned.versions)
+
+    def _pin(self, policy: Policy, config_id: str, version: int) -> Policy | None:
+        named = dict(versions_in(policy.versions))
+        config = self._versions.get(config_id, {}).get(version)
+        if config is None or config.version.type is not ConfigType.PRICING or not version <= named.get(config_id, 0):
+            return None
+        named[config_id] = version
+        configs = in_order(self._versions[name][number] for name, number in named.items())
+        return Policy(prices=narrow_prices(configs), versions=versions_of(configs))
+
+    # What may be written ---------------------------------------------------------------------------
+
+    def refuse(self, command: PutConfig, at_ms: int) -> Refusal | None:
+        """Why a config may not be written, as far as this copy can say."""
+        return refusal_of(command, at_ms, self._others(command, at_ms), self.settings_bytes(command.tenant_id))
+
+    def _others(self, command: PutConfig, at_ms: int) -> list[Config]:
+        """Configs of the same type that could meet the command's: those in force and those to come."""
+        own_id = command.ledger_id.partition("_")[2]
+        whom = [ANY, *EntityType]
+        places = [(tenant, name) for tenant in (_EVERYBODY, command.tenant_id) for name in whom]
+        if command.scope is Scope.ENTITY and entity_type(command.applies_to) is not None:
+            places.append((command.tenant_id, ledger_of(command.applies_to)))
+        ids = set().union(*(self._targets.get(place, ()) for place in places)) - {own_id}
+        found = (config for config_id in ids for config in _from_now(self._versions[config_id].values(), at_ms))
+        return [config for config in found if config.version.type is command.type]
+
+
+def _from_now(configs: Iterable[Config], at_ms: int) -> list[Config]:
+    known = list(configs)
+    now = effective_at([config.version for config in known], at_ms)
+    return [config for config in known if now is None or config.version.version >= now.version.version]
+
+
+def _target(version: ConfigVersion) -> tuple[str, str]:
+    match version.scope:
+        case Scope.PLATFORM:
+            return _EVERYBODY, version.applies_to
+        case Scope.TENANT:
+            return version.tenant_id, version.applies_to
+        case Scope.ENTITY:
+            return version.tenant_id, ledger_of(version.applies_to)
+
+
+def _same_config(version: ConfigVersion, first: ConfigVersion) -> bool:
+    """Type, scope and target never change between versions; the config's own ledger sees to it."""
+    names = ("type", "scope", "applies_to", "tenant_id")
+    if all(getattr(version, name) == getattr(first, name) for name in names):
+        return True
+    logger.error(
+        "config %s version %d is of another type, scope or target than version %d", first.id, version.version, first.version
+    )
+    return False

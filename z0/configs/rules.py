@@ -1,0 +1,130 @@
+"""
+What a config must fulfil to be written, as far as a copy of the others can say. Owns: the order of the checks, and their words.
+
+Does not own: that type, scope and target never change, and versions are contiguous: the config's own ledger knows that.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from z0.configs.schemas import problem_of
+from z0.configs.windows import is_zone
+from z0.domain.commands import PutConfig
+from z0.domain.config import (
+    ANY,
+    CHECKS_MAX,
+    CONFIGS_PER_TARGET_MAX,
+    LIMITS_MAX,
+    NOT_IN_ANY,
+    TENANT_BYTES_MAX,
+    CapSettings,
+    Config,
+    ConfigVersion,
+    InvariantSettings,
+    Settings,
+    covers,
+)
+from z0.domain.config_rules import Problem, problem_of_target, read_settings
+from z0.domain.decide import Refusal
+from z0.domain.facts import Scope
+from z0.domain.ids import EntityType, entity_type
+from z0.domain.narrowing import loosens
+from z0.domain.outcome import Outcome
+
+_RANKS: Final = list(Scope)
+
+
+def refusal_of(command: PutConfig, at_ms: int, others: Sequence[Config], tenant_bytes: int) -> Refusal | None:
+    """
+    Why a config may not be written at a moment; None: it may.
+
+    `others`: configs of the same type that are in force or to come and could meet this one; `tenant_bytes`: what the tenant has.
+    """
+    problem = problem_of_target(command.scope, command.applies_to, command.tenant_id) or _problem_of_time(command, at_ms)
+    if problem is not None:
+        return _bad(problem)
+    settings = read_settings(command.type, command.settings)
+    if isinstance(settings, Problem):
+        return _bad(settings)
+    if settings is None:
+        return None
+    problem = _problem_of_library(settings) or _problem_of_number(command, settings, others, tenant_bytes)
+    return _bad(problem) if problem is not None else _loosening(command, settings, others)
+
+
+def _bad(problem: Problem) -> Refusal:
+    return Refusal(Outcome.BAD_CONFIG, f"config.{problem.where}: {problem.text}")
+
+
+def _problem_of_time(command: PutConfig, at_ms: int) -> Problem | None:
+    if command.effective_at is None or command.effective_at >= at_ms:
+        return None
+    return Problem("effective_at", "is in the past; leave it out for now")
+
+
+def _problem_of_library(settings: Settings) -> Problem | None:
+    if isinstance(settings, CapSettings) and not is_zone(settings.timezone):
+        return Problem("settings.timezone", f"there is no time zone {settings.timezone!r} in the IANA database")
+    text = problem_of(settings) if isinstance(settings, InvariantSettings) else None
+    return Problem("settings.schema", text) if text is not None else None
+
+
+def _problem_of_number(command: PutConfig, settings: Settings, others: Sequence[Config], tenant_bytes: int) -> Problem | None:
+    if command.scope is not Scope.PLATFORM and tenant_bytes + len(bytes(command.settings)) > TENANT_BYTES_MAX:
+        return Problem("settings", f"the tenant's configs together are more than {TENANT_BYTES_MAX} bytes")
+    beside = [config for config in others if config.version.scope is command.scope]
+    if most(command, beside, lambda _: 1) >= CONFIGS_PER_TARGET_MAX:
+        return Problem("applies_to", f"{CONFIGS_PER_TARGET_MAX} configs of this type and scope apply to it already")
+    if isinstance(settings, CapSettings):
+        there = most(command, beside, lambda s: len(s.limits) if isinstance(s, CapSettings) else 0)
+        if there + len(settings.limits) > LIMITS_MAX[command.scope]:
+            return Problem(
+                "settings.limits", f"more than {LIMITS_MAX[command.scope]} limits of {command.scope} scope for one entity"
+            )
+    if isinstance(settings, InvariantSettings) and most(command, beside, lambda _: 1) >= CHECKS_MAX[command.scope]:
+        return Problem("settings", f"more than {CHECKS_MAX[command.scope]} invariants of {command.scope} scope for one entity")
+    return None
+
+
+def most(command: PutConfig, beside: Iterable[Config], count: Callable[[Settings], int]) -> int:
+    """What the configs of one scope come to together for that entity of the command's for which it is most."""
+    by_name: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))  # target -> config id -> count
+    for version, settings in beside:
+        if settings is not None:
+            found = by_name[version.applies_to]
+            found[version.id] = max(found[version.id], count(settings))
+    sums = {name: sum(counts.values()) for name, counts in by_name.items()}
+    if command.scope is Scope.ENTITY:
+        return sums.get(command.applies_to, 0)
+    kinds = [kind for kind in EntityType if _meets(command.applies_to, kind)]
+    return max(sums.get(kind, 0) + (sums.get(ANY, 0) if kind not in NOT_IN_ANY else 0) for kind in kinds)
+
+
+def _meets(applies_to: str, kind: EntityType) -> bool:
+    return applies_to == kind or (applies_to == ANY and kind not in NOT_IN_ANY)
+
+
+def _loosening(command: PutConfig, settings: Settings, others: Iterable[Config]) -> Refusal | None:
+    asked = _as_version(command)
+    entity = entity_type(command.applies_to) if command.scope is Scope.ENTITY else command.applies_to
+    assert entity is not None, "the target was checked before"
+    for version, wider in sorted(others, key=lambda config: (_RANKS.index(config.version.scope), config.version.id)):
+        if wider is not None and covers(version, asked, entity):
+            what = loosens(wider, settings)
+            if what is not None:
+                return Refusal(Outcome.CONFIG_LOOSENS, f"config.{version.id}/{version.version}: {what}")
+    return None
+
+
+def _as_version(command: PutConfig) -> ConfigVersion:
+    return ConfigVersion(
+        id=command.ledger_id.partition("_")[2],
+        type=command.type,
+        scope=command.scope,
+        applies_to=command.applies_to,
+        tenant_id=command.tenant_id,
+        version=0,
+        effective_at=command.effective_at or 0,
+        settings=command.settings,
+    )

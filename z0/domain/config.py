@@ -1,0 +1,270 @@
+"""
+Configs: their versions and the settings of each type. Owns: the shapes, and the bounds of what one config may hold, with reasons.
+
+Does not own: what settings must fulfil beyond their shape (`z0.domain.config_rules`), how scopes narrow (`z0.domain.narrowing`),
+nor the version in force in a process (`z0.configs`). `docs/reference/configs.md` is generated from these classes.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from z0.domain.commands import TTL_MS_MAX, FactTypeName, Role
+from z0.domain.facts import ConfigType, Scope
+from z0.domain.ids import EntityType
+from z0.domain.policy import FOR_EVER_MS, Counts, Severity, Window
+
+PLATFORM_TENANT: Final = "tenant_platform"
+ANY: Final = "*"
+# What `*` leaves out: ledgers that say who may do what, and machinery. A slip in an access config for everything must not lock
+# its writer out. All but `config` may be named; a config never governs configs, or none could be put right.
+NOT_IN_ANY: Final = frozenset({EntityType.CONFIG, EntityType.KEY, EntityType.TENANT, EntityType.WORKFLOW})
+
+SETTINGS_BYTES_MAX: Final = (
+    32 * 1024
+)  # every worker keeps every version, and every decision's fact may have to be explained by it
+TENANT_BYTES_MAX: Final = 32 * 1024 * 1024  # of one tenant's versions together, for the same reason
+# A decision passes every limit that applies, and the ledger keeps a counter for each: together 32 for one entity.
+LIMITS_MAX: Final = {Scope.PLATFORM: 8, Scope.TENANT: 12, Scope.ENTITY: 12}
+# Each fact of an entity is handed to every check of its type, by the ledger's only writer: together 32 for one entity.
+CHECKS_MAX: Final = {Scope.PLATFORM: 8, Scope.TENANT: 16, Scope.ENTITY: 8}
+# Of one type for one entity: their ids and versions stand on every fact.
+CONFIGS_PER_TARGET_MAX: Final = 16
+METERS_MAX: Final = 256  # a provider's price list has some dozens of meters; 256 fit the size
+ROLES_MAX: Final = 64  # more are better grouped: a command is looked up in each scope's roles
+CANDIDATES_MAX: Final = 64  # a caller tries them one after the other
+PRICE_DECIMALS_MAX: Final = 24  # published price lists have up to 24; the product is rounded at 1e-12
+SCHEMA_NODES_MAX: Final = 256  # a check costs at most nodes times values: 0.1 s for the largest fact there may be
+SCHEMA_DEPTH_MAX: Final = 32
+
+# `\Z`, as `$` would let a line feed at the end through.
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}\Z")]
+Meter = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}\Z")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
+Amount = Annotated[str, Meta(pattern=r"^[0-9]{1,26}(\.[0-9]{1,12})?\Z")]
+PriceText = Annotated[str, Meta(pattern=r"^[0-9]{1,26}(\.[0-9]{1,24})?\Z")]
+Millis = Annotated[int, Meta(ge=1, le=TTL_MS_MAX)]
+
+
+class ConfigVersion(Struct, frozen=True, omit_defaults=True):
+    """One version of a config, as it stands on the fact `config/versioned` and on the topic `z0.configs`."""
+
+    id: str  # cfg_...
+    type: ConfigType
+    scope: Scope
+    applies_to: str  # an entity type or "*"; of entity scope: an entity id
+    tenant_id: str
+    version: int  # from 1, contiguous
+    effective_at: int  # Unix milliseconds
+    settings: Raw
+    name: str | None = None
+
+
+class Settings(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What every type's settings share: a field that is unknown is refused, so that a misspelt one is not lost."""
+
+
+class BudgetSettings(Settings, frozen=True, omit_defaults=True):
+    """
+    How an entity's budget may be used. What is not given, this config says nothing of.
+
+    Narrowing: of overdrafts and times the smallest counts; a confirm is topped up where every config that speaks of it says so.
+    """
+
+    overdraft: dict[Currency, Amount] | None = None  # how far below zero; a currency that is not named has none
+    confirm_above_hold: Literal["refused", "topped_up"] | None = None  # nowhere said: refused
+    ttl_ms_default: Millis | None = None  # of a reservation that names no time; nowhere said: one hour
+    ttl_ms_max: Millis | None = None
+
+
+class LimitSettings(Settings, frozen=True, omit_defaults=True):
+    """One limit of a cap. Either `max_count`, or `max_amount` of a `currency`."""
+
+    name: Name  # the counter's name: a limit that is renamed begins anew
+    counts: Counts
+    window: Window
+    max_count: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    max_amount: Amount | None = None
+    currency: Currency | None = None
+
+
+class CapSettings(Settings, frozen=True, omit_defaults=True):
+    """
+    Limits on how often and how much, in the days of a time zone.
+
+    Narrowing: all limits of all scopes count side by side.
+    """
+
+    limits: tuple[LimitSettings, ...]
+    timezone: Annotated[str, Meta(max_length=64)] = "UTC"  # of the IANA database, such as Europe/Berlin
+
+
+class PricingSettings(Settings, frozen=True, omit_defaults=True):
+    """
+    Prices of one currency, by meter, and bounds of one amount.
+
+    Narrowing: of two prices of a meter the higher counts, of two least amounts the higher, of two greatest the lower.
+    """
+
+    currency: Currency
+    prices: dict[Meter, PriceText] = {}  # per one unit; the product with the usage is rounded half-even at 1e-12
+    min_amount: Amount | None = None
+    max_amount: Amount | None = None
+
+
+class AccessSettings(Settings, frozen=True, omit_defaults=True):
+    """
+    Which roles may give which commands; who has a role on an entity is said by `grant_access`.
+
+    Narrowing: a command passes where the user's role allows it in every scope.
+    """
+
+    roles: dict[Role, tuple[str, ...]]  # role -> names of commands, "*" for all
+
+
+class Candidate(Settings, frozen=True, omit_defaults=True):
+    """One way to serve a request: an asset or a tool."""
+
+    asset_id: str | None = None
+    tool_id: str | None = None
+    weight: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    max_price: Amount | None = None
+
+
+class RoutingSettings(Settings, frozen=True, omit_defaults=True):
+    """
+    Where a request may go. Kept, versioned and written on decisions; the one who routes evaluates it, not the ledger.
+
+    Narrowing: the candidates that every scope names, with the lowest `max_price`.
+    """
+
+    candidates: tuple[Candidate, ...]
+    strategy: Literal["first", "cheapest", "weighted"] = "first"
+
+
+class InvariantSettings(Settings, frozen=True, omit_defaults=True):
+    """
+    A rule that facts must fulfil before they are appended.
+
+    Narrowing: every rule of every scope counts.
+    """
+
+    code: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{0,63}\Z")]
+    fact_type: FactTypeName | Literal["*"]
+    schema: Raw  # a JSON Schema (2020-12) of the fact; without references
+    severity: Severity = Severity.ERROR
+    message: Annotated[str, Meta(max_length=500)] = ""
+
+
+SETTINGS: Final[dict[ConfigType, type[Settings]]] = {
+    ConfigType.BUDGET: BudgetSettings,
+    ConfigType.CAP: CapSettings,
+    ConfigType.PRICING: PricingSettings,
+    ConfigType.ACCESS: AccessSettings,
+    ConfigType.ROUTING: RoutingSettings,
+    ConfigType.INVARIANT: InvariantSettings,
+}
+
+
+class Config(NamedTuple):
+    """A version with its settings as values; `settings` is None where they are `{}`: the config is switched off."""
+
+    version: ConfigVersion
+    settings: Settings | None
+
+
+class Period(NamedTuple):
+    """A version and the time in which it is in force: from its beginning up to, not including, its end."""
+
+    version: ConfigVersion
+    start_ms: int
+    end_ms: int
+
+
+def effective_at(versions: Iterable[ConfigVersion], at_ms: int) -> Period | None:
+    """
+    The version in force at a moment: the highest whose `effective_at` is not later; None before the first.
+
+    A version that a higher one overtakes before its own time never comes into force.
+    """
+    known = list(versions)
+    begun = [v for v in known if v.effective_at <= at_ms]
+    if not begun:
+        return None
+    now = max(begun, key=lambda v: v.version)
+    later = [v.effective_at for v in known if v.version > now.version]
+    return Period(now, now.effective_at, min(later, default=FOR_EVER_MS))
+
+
+def next_change(versions: Iterable[ConfigVersion], at_ms: int) -> int:
+    """When another version than the one in force at a moment comes into force."""
+    known = list(versions)
+    now = effective_at(known, at_ms)
+    if now is not None:
+        return now.end_ms
+    return min((v.effective_at for v in known), default=FOR_EVER_MS)
+
+
+def covers(wider: ConfigVersion, narrower: ConfigVersion, entity: str) -> bool:
+    """Whether `wider` is of a wider scope and applies to all that `narrower` applies to; `entity`: type or "*" of the latter."""
+    ranks = list(Scope)
+    if ranks.index(wider.scope) >= ranks.index(narrower.scope):
+        return False
+    if wider.scope is Scope.TENANT and wider.tenant_id != narrower.tenant_id:
+        return False
+    return wider.applies_to == entity or (wider.applies_to == ANY and entity not in NOT_IN_ANY)
+
+
+def topic_key(config_id: str, version: int) -> bytes:
+    """The key of a version on the topic `z0.configs`."""
+    return f"{config_id}/{version}".encode()
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(ConfigVersion)
+
+
+class ConfigData(Struct, frozen=True):
+    """Payload of `config/versioned`."""
+
+    config: ConfigVersion
+
+
+_data_decoder = msgspec.json.Decoder(ConfigData)
+
+
+def encode_version(version: ConfigVersion) -> bytes:
+    """A version as the topic keeps it."""
+    return _encoder.encode(version)
+
+
+def decode_version(value: bytes) -> ConfigVersion:
+    """
+    A version from the topic, with its settings copied out of the record.
+
+    Raises:
+        msgspec.DecodeError: the bytes are none.
+    """
+    return _own(_decoder.decode(value))
+
+
+def version_of_fact(data: Any) -> ConfigVersion:
+    """
+    The version that a fact `config/versioned` carries in its data.
+
+    Raises:
+        msgspec.DecodeError: it carries none.
+    """
+    return _own(_data_decoder.decode(data).config)
+
+
+def data_of(version: ConfigVersion) -> Raw:
+    """The data of the fact `config/versioned`."""
+    return Raw(_encoder.encode(ConfigData(version)))
+
+
+def _own(version: ConfigVersion) -> ConfigVersion:
+    """A Raw is a view: it would keep the whole record, or the whole fetch, in memory."""
+    return msgspec.structs.replace(version, settings=version.settings.copy())
