@@ -15,14 +15,17 @@ import msgspec
 from sinks.base import StoreUnavailable
 from sinks.reading import SteppingReader
 from sinks.source import SourceUnavailable
-from z0.codec import Claim, Floor, encode_claim, encode_command, encode_fact
+from z0.codec import Claim, Floor, digest_of, encode_claim, encode_command, encode_fact
 from z0.domain.commands import AddBudget, Append, Command, Confirm, CreateEntity, DeductBudget, Release, Reserve, UpdateEntity
-from z0.domain.decide import Draft, Refusal, decide, expiry_drafts, refusal_draft
+from z0.domain.decide import decide
+from z0.domain.draft import Case, Draft, Reference, Refusal, refusal_draft
 from z0.domain.entity import Changes
-from z0.domain.facts import RULES_VERSION, Fact
+from z0.domain.expiry import expiry_drafts
+from z0.domain.fold import apply
 from z0.domain.money import parse_amount
 from z0.domain.outcome import Outcome
-from z0.domain.state import LedgerState, apply
+from z0.domain.record import Asked, Place, fact_of
+from z0.domain.state import LedgerState
 from z0.log.ports import Record
 from z0.log.reader import Read
 from z0.log.validity import Position, Standing
@@ -71,7 +74,7 @@ class LogMaker:
         """Facts of a dead epoch: on the log, and void."""
         ledger_id = f"account_acct_{partition}z"
         for seq in range(1, count + 1):
-            fact = self._fact(ledger_id, Draft("note"), None, seq, partition, "0" * 64)
+            fact = fact_of(LedgerState(seq=seq - 1), Draft("note"), self._place(ledger_id, partition), None)
             value, _ = encode_fact(msgspec.structs.replace(fact, epoch=NO_SUCH_EPOCH))
             self.land(partition, ledger_id.encode(), value)
 
@@ -82,41 +85,28 @@ class LogMaker:
         for draft in expiry_drafts(state, self._now_ms):
             self._append(partition, state, command, draft)
         text = getattr(command, "amount", None)
-        decision = decide(state, command, parse_amount(text) if text is not None else None, self._now_ms)
+        decision = decide(state, command, self._case(command, parse_amount(text) if text is not None else None))
         if isinstance(decision, Refusal):
             decision = refusal_draft(state, command, decision, encode_command(command))
         assert decision is not None, "only commands that leave facts are made"
         self._append(partition, state, command, decision, asked=True)
 
+    def _case(self, command: Command, units: int | None) -> Case:
+        """Every fact that a charge names is taken to be an outcome: who checks that is tested elsewhere."""
+        known = Reference("outcome", 0, "0" * 64) if isinstance(command, Append) and command.type == "charge" else None
+        return Case(units, self._now_ms, reference=known)
+
     def _append(self, partition: int, state: LedgerState, command: Command, draft: Draft, *, asked: bool = False) -> None:
-        fact = self._fact(command.ledger_id, draft, command if asked else None, state.seq + 1, partition, state.head_hash)
+        place = self._place(command.ledger_id, partition)
+        answered = Asked(command, digest_of(encode_command(command)), Outcome.ACCEPTED) if asked else None
+        fact = fact_of(state, draft, place, answered)
         value, digest = encode_fact(fact)
         self.land(partition, command.ledger_id.encode(), value)
         apply(state, fact, digest)
         self.valid += 1
 
-    def _fact(self, ledger_id: str, draft: Draft, command: Command | None, seq: int, partition: int, prev: str) -> Fact:
-        links: dict[str, Any] = {}
-        if command is not None:
-            names = ("asset_id", "campaign_id", "tool_id", "external_source", "external_id", "workflow_id")
-            links = {name: getattr(command, name) for name in names}
-        return Fact(
-            **msgspec.structs.asdict(draft),
-            **links,
-            id=f"{ledger_id}.{seq}",
-            ledger_id=ledger_id,
-            seq=seq,
-            timestamp=self._now_ms,
-            recorded_at=self._now_ms,
-            tenant_id="tenant_1",
-            entity_id=ledger_id.partition("_")[2],
-            outcome=Outcome.ACCEPTED.value if command is not None else None,
-            command_id=command.id if command is not None else None,
-            rules=RULES_VERSION,
-            epoch=self._epochs[partition],
-            offset=len(self.records[partition]),
-            prev_hash=prev,
-        )
+    def _place(self, ledger_id: str, partition: int) -> Place:
+        return Place(ledger_id, "tenant_1", self._epochs[partition], len(self.records[partition]), self._now_ms)
 
     def _command(self, partition: int) -> Command:
         self._commands += 1
@@ -139,7 +129,7 @@ class LogMaker:
             Reserve(**base, **money, ttl_ms=self._random.choice((50, 100_000))),
             Confirm(**base, reservation_id=held),
             Release(**base, reservation_id=held),
-            Append(**base, **money, type="charge"),
+            Append(**base, **money, type="charge", source_id=f"{base['ledger_id']}.1"),
             Append(
                 **base, type="invocation", subtype="inbound_call", asset_id="asset_1", data=msgspec.Raw(b'{"duration_ms":1200}')
             ),

@@ -15,9 +15,11 @@ from streams.door import DoorServer
 from streams.host import EngineHost
 from streams.lease import GroupLease
 from streams.transport import BatchConsumer, BatchTransport
+from tables.access import access_table
 from tables.budgets import budgets_table
+from tables.caps import caps_table
 from tables.ledgers import ledgers_table
-from tables.snapshots import TableSnapshots
+from tables.snapshots import Tables, TableSnapshots
 from z0.clock import SystemClock
 from z0.config import Config
 from z0.names import COMMANDS, FAUST_APP
@@ -60,9 +62,11 @@ def create_app(config: Config) -> LedgerApp:
     clock = SystemClock()
     app.host = EngineHost(config, clock, GroupLease(clock, int(SESSION_TIMEOUT_S * 1000)), _home(config) / "index")
     app.door = DoorServer(config, app.host)
-    ledgers, budgets = ledgers_table(app, config.partitions), budgets_table(app, config.partitions)
-    ledgers.send_batch = budgets.send_batch = app.host.send_batch
-    app.host.snapshots = TableSnapshots(ledgers, budgets)
+    makers = (ledgers_table, budgets_table, caps_table, access_table)  # in the order of `Tables`
+    tables = [make(app, config.partitions) for make in makers]
+    for table in tables:
+        table.send_batch = app.host.send_batch
+    app.host.snapshots = TableSnapshots(Tables(*tables))
     commands.register(app, config.partitions)
     _connect_life(app)
     _connect_time(app)

@@ -26,6 +26,7 @@ from z0.log.engine import Host, Limits, PartitionEngine, Ports
 from z0.log.inbox import CommandBatch, DirectGroup
 from z0.log.index import CommandIndex, RocksIndex
 from z0.log.kafka import KafkaLog, KafkaOutbox, new_producer, send_batch
+from z0.log.memory import NoPolicies
 from z0.log.ports import Appended, CommandBounds
 from z0.names import COMMANDS, OWNERS
 
@@ -112,6 +113,7 @@ class EngineHost:
             outbox=KafkaOutbox(self._producer),
             lease=self.lease,
             clock=self.clock,
+            policies=NoPolicies(),
             open_index=self._open_index,
             partition_of=lambda ledger_id: partition_of(ledger_id, self._config.partitions),
             command_bounds=self._command_bounds,

@@ -1,50 +1,82 @@
 """
 Snapshots in the Faust tables. Owns: which part goes to which table. Implements `z0.log.ports.Snapshots`.
 
-Order of effects of a save: 1. both tables' batches are acked, 2. the local stores have them. A crash between the two leaves
-the changelog ahead of the local store; the next recovery reads it again.
+Order of effects of a save: 1. every table's batches are acked, 2. its local store has them. A crash between the two leaves
+the changelog ahead of the local store; the next recovery reads it again. Tables may then differ in what they reflect: each
+part carries its own offset.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from tables.base import SnapshotWrites
 from tables.ledgers import FLOOR_KEY
 from z0.codec import Floor, decode_floor, encode_floor
-from z0.log.snapshot import LedgerSnapshot, decode_budget, decode_ledger, encode_budget, encode_ledger
+from z0.log.snapshot import (
+    LedgerSnapshot,
+    decode_access,
+    decode_budget,
+    decode_caps,
+    decode_first_expiry,
+    decode_ledger,
+    encode_ledger,
+    encode_part,
+)
+
+
+class Tables(NamedTuple):
+    """One table for each part of a snapshot."""
+
+    ledgers: SnapshotWrites
+    budgets: SnapshotWrites
+    caps: SnapshotWrites
+    access: SnapshotWrites
 
 
 class TableSnapshots:
-    """The `Snapshots` port over the two tables."""
+    """The `Snapshots` port over the tables."""
 
-    def __init__(self, ledgers: SnapshotWrites, budgets: SnapshotWrites) -> None:
-        self._ledgers = ledgers
-        self._budgets = budgets
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
 
     def load(self, partition: int, ledger_id: str) -> LedgerSnapshot | None:
         key = ledger_id.encode()
-        ledger, budget = self._ledgers.store.fetch(partition, key), self._budgets.store.fetch(partition, key)
-        if ledger is None and budget is None:
+        ledger, budget, caps, access = (table.store.fetch(partition, key) for table in self._tables)
+        if ledger is None and budget is None and caps is None and access is None:
             return None
         return LedgerSnapshot(
             decode_ledger(ledger) if ledger is not None else None,
             decode_budget(budget) if budget is not None else None,
+            decode_caps(caps) if caps is not None else None,
+            decode_access(access) if access is not None else None,
         )
 
+    def expiries(self, partition: int) -> Iterator[tuple[str, int]]:
+        for key, value in self._tables.budgets.store.items_of(partition):
+            first = decode_first_expiry(value)
+            if first:
+                yield key.decode(), first
+
     def floor(self, partition: int) -> Floor:
-        stored = self._ledgers.store.fetch(partition, FLOOR_KEY)
+        stored = self._tables.ledgers.store.fetch(partition, FLOOR_KEY)
         return decode_floor(stored) if stored is not None else Floor()
 
     def needs_full_replay(self, partition: int) -> bool:
-        return self._ledgers.store.has_void(partition) or self._budgets.store.has_void(partition)
+        return any(table.store.has_void(partition) for table in self._tables)
 
     async def claim(self, partition: int, epoch: int) -> None:
-        await asyncio.gather(self._ledgers.claim(partition, epoch), self._budgets.claim(partition, epoch))
+        await asyncio.gather(*(table.claim(partition, epoch) for table in self._tables))
 
     async def save(self, partition: int, epoch: int, snapshots: Mapping[str, LedgerSnapshot]) -> None:
-        ledgers = [(k.encode(), encode_ledger(s.ledger)) for k, s in snapshots.items() if s.ledger is not None]
-        budgets = [(k.encode(), encode_budget(s.budget)) for k, s in snapshots.items() if s.budget is not None]
-        await asyncio.gather(self._ledgers.save(partition, epoch, ledgers), self._budgets.save(partition, epoch, budgets))
+        keyed = [(ledger_id.encode(), snapshot) for ledger_id, snapshot in snapshots.items()]
+        parts = (
+            [(key, encode_ledger(s.ledger)) for key, s in keyed if s.ledger is not None],
+            [(key, encode_part(s.budget)) for key, s in keyed if s.budget is not None],
+            [(key, encode_part(s.caps)) for key, s in keyed if s.caps is not None],
+            [(key, encode_part(s.access)) for key, s in keyed if s.access is not None],
+        )
+        await asyncio.gather(*(t.save(partition, epoch, p) for t, p in zip(self._tables, parts, strict=True) if p))
 
     async def save_floor(self, partition: int, epoch: int, floor: Floor) -> None:
-        await self._ledgers.save(partition, epoch, [(FLOOR_KEY, encode_floor(floor))])
+        await self._tables.ledgers.save(partition, epoch, [(FLOOR_KEY, encode_floor(floor))])

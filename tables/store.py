@@ -9,7 +9,7 @@ all: the valid one may have been compacted away, so the entity is rebuilt from i
 
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from faust.stores.memory import Store as FaustMemoryStore
@@ -46,6 +46,9 @@ class Fenced:
     def delete_raw(self, partition: int, key: bytes) -> None: ...
 
     @abstractmethod
+    def raw_items(self, partition: int) -> Iterator[tuple[bytes, bytes]]: ...
+
+    @abstractmethod
     def has_prefix(self, partition: int, prefix: bytes) -> bool: ...
 
     if TYPE_CHECKING:  # given by Faust's stores, which stand behind this class in the order of resolution
@@ -56,6 +59,12 @@ class Fenced:
         """The payload of a key's snapshot, or None."""
         value = self.fetch_raw(partition, key)
         return unpack(value)[1] if value is not None else None
+
+    def items_of(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """Every key that has a snapshot, with its payload; keys of the fence itself begin with `!`."""
+        for key, value in self.raw_items(partition):
+            if not key.startswith(b"!"):
+                yield key, unpack(value)[1]
 
     def put(self, partition: int, key: bytes, value: bytes) -> None:
         """Keep the owner's own snapshot."""
@@ -113,6 +122,9 @@ class RocksStore(Fenced, FaustRocksStore):
     def delete_raw(self, partition: int, key: bytes) -> None:
         self._db_for_partition(partition).delete(key)
 
+    def raw_items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        yield from self._db_for_partition(partition).items()
+
     def has_prefix(self, partition: int, prefix: bytes) -> bool:
         first = next(iter(self._db_for_partition(partition).keys(from_key=prefix)), None)
         return first is not None and first.startswith(prefix)
@@ -133,6 +145,9 @@ class MemoryStore(Fenced, FaustMemoryStore[bytes, bytes]):
 
     def delete_raw(self, partition: int, key: bytes) -> None:
         self._partitions[partition].pop(key, None)
+
+    def raw_items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        yield from self._partitions[partition].items()
 
     def has_prefix(self, partition: int, prefix: bytes) -> bool:
         return any(key.startswith(prefix) for key in self._partitions[partition])

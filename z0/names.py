@@ -14,12 +14,16 @@ OWNERS: Final = "z0.owners"
 DEAD_LETTERS: Final = "z0.dead-letters"
 LEDGERS_CHANGELOG: Final = "z0.ledgers-changelog"
 BUDGETS_CHANGELOG: Final = "z0.budgets-changelog"
+CAPS_CHANGELOG: Final = "z0.caps-changelog"
+ACCESS_CHANGELOG: Final = "z0.access-changelog"
 
 # Faust: the app id is the consumer group of `z0.commands`.
 FAUST_APP: Final = "z0-worker"
 COMMANDS_AGENT: Final = "z0.commands-agent"
 LEDGERS_TABLE: Final = "ledgers"
 BUDGETS_TABLE: Final = "budgets"
+CAPS_TABLE: Final = "caps"
+ACCESS_TABLE: Final = "access"
 
 # Sinks: a sink's name is its key in every place where a position is stored.
 SINK_POSTGRES: Final = "postgres"

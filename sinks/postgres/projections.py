@@ -10,8 +10,9 @@ import msgspec
 from z0.domain.deltas import add_delta, budget_delta
 from z0.domain.entity import Entity
 from z0.domain.facts import FactType, StoredFact
+from z0.domain.fold import apply_ledger
 from z0.domain.money import format_amount
-from z0.domain.state import Budget, LedgerState, apply_ledger
+from z0.domain.state import Budget, LedgerState
 
 SUMS: Final = Budget.__struct_fields__
 _FOLDED: Final = frozenset({FactType.CREATED, FactType.UPDATED})

@@ -20,16 +20,23 @@ from z0.codec import encode_command
 from z0.domain.commands import (
     AddBudget,
     Append,
+    Authorize,
+    Check,
     Command,
     Confirm,
     CreateEntity,
     DeductBudget,
+    GrantAccess,
+    PutConfig,
     Read,
     Release,
     Reserve,
+    RevokeAccess,
+    Settle,
     UpdateEntity,
 )
 from z0.domain.entity import Changes
+from z0.domain.facts import ConfigType, Scope, Source
 from z0.log.inbox import KafkaCommand
 
 FOLDER = Path(__file__).parent
@@ -54,6 +61,42 @@ COMMANDS: dict[str, Command] = {
     "read": Read(id="c13", **_base),
 }
 
+# What came later runs after the command by Kafka, and its facts are pinned under their command's name.
+LATER: dict[str, Command] = {
+    "check": Check(id="c14", amount="3", currency="USD", **_base),
+    "authorize": Authorize(id="c15", amount="3", currency="USD", ttl_ms=3_600_000, **_base),
+    "authorize a place": Authorize(id="c16", **_base),
+    "late confirm": Confirm(id="c17", reservation_id="r1", **_base),
+    "charge incurred": Append(
+        id="c18", type="charge", subtype="incurred", amount="1", currency="USD", source_id=f"{LEDGER}.9", **_base
+    ),
+    "settle": Settle(id="c19", charge_id=f"{LEDGER}.19", stage="pending", **_base),
+    "settle at last": Settle(id="c20", charge_id=f"{LEDGER}.19", stage="settled", **_base),
+    "cost by proof": Append(
+        id="c21",
+        type="cost",
+        amount="0",
+        currency="USD",
+        source_id="asset_asset_1.7",
+        source=Source("asset_asset_1.7", "asset_asset_1", 7, "ab" * 32),
+        **_base,
+    ),
+    "add_budget transfer": AddBudget(id="c22", amount="1", currency="USD", kind="transfer", **_base),
+    "reserve a transfer": Reserve(id="c23", amount="2", currency="USD", purpose="transfer", **_base),
+    "confirm a transfer": Confirm(id="c24", reservation_id="c23", **_base),
+    "grant_access": GrantAccess(id="c25", grantee_id="user_1", role="buyer", **_base),
+    "modify access": GrantAccess(id="c26", grantee_id="user_1", role="owner", **_base),
+    "revoke_access": RevokeAccess(id="c27", grantee_id="user_1", **_base),
+    "put_config": PutConfig(
+        id="c28",
+        tenant_id=TENANT,
+        ledger_id="config_cfg_1",
+        type=ConfigType.BUDGET,
+        scope=Scope.TENANT,
+        settings=Raw(b'{"overdraft": {"USD": "5"}}'),
+    ),
+}
+
 
 def story() -> dict[str, dict[str, str]]:
     """File name -> entry -> the bytes."""
@@ -64,14 +107,21 @@ def story() -> dict[str, dict[str, str]]:
         if name == "read":
             bench.now += 1_000
         before = len(bench.records)
-        answer = bench.one(command)
-        answers[name] = msgspec.json.encode(msgspec.structs.replace(answer, state=b"")).decode()
+        answers[name] = _answer(bench, command)
         facts |= {_kind(record.value): record.value.decode() for record in bench.records[before:]}
     by_kafka = msgspec.structs.replace(COMMANDS["deduct_budget"], id="k1")
     bench.kafka(KafkaCommand(7, LEDGER.encode(), encode_command(by_kafka)))
     facts["by kafka"] = bench.records[-1].value.decode()
-    commands = {name: encode_command(command).decode() for name, command in COMMANDS.items()}
+    for name, command in LATER.items():
+        before = len(bench.records)
+        answers[name] = _answer(bench, command)
+        facts |= {f"{name}: {_kind(record.value)}": record.value.decode() for record in bench.records[before:]}
+    commands = {name: encode_command(command).decode() for name, command in (COMMANDS | LATER).items()}
     return {"facts.json": facts, "commands.json": commands, "answers.json": answers}
+
+
+def _answer(bench: Bench, command: Command) -> str:
+    return msgspec.json.encode(msgspec.structs.replace(bench.one(command), state=b"")).decode()
 
 
 def _kind(value: bytes) -> str:

@@ -14,7 +14,7 @@ from z0.domain.deltas import add_delta, budget_delta
 from z0.domain.outcome import Kind, kind
 from z0.domain.state import Budget
 from z0.log.memory import MemorySnapshots
-from z0.log.snapshot import LedgerSnapshot, decode_budget, decode_ledger, encode_budget, encode_ledger, take
+from z0.log.snapshot import LedgerSnapshot, decode_budget, decode_ledger, encode_ledger, encode_part, take
 from z0.log.working_set import WorkingSet
 
 Steps = list[tuple[Command, int]]
@@ -94,7 +94,7 @@ async def test_snapshots_of_two_moments_and_the_rest_of_the_log_give_the_live_st
         sums = take(at_budget[ledger], budget_cut - 1, 0).budget if ledger in at_budget else None
         wired = LedgerSnapshot(
             decode_ledger(encode_ledger(head)) if head is not None else None,
-            decode_budget(encode_budget(sums)) if sums is not None else None,
+            decode_budget(encode_part(sums)) if sums is not None else None,
         )
         if head is not None or sums is not None:
             await snapshots.save(0, 0, {ledger: wired})

@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.test_log_world import LEDGER, NOW, TENANT, Bench, add, audit, create, deduct, note, read, reserve
 from z0.domain.commands import Confirm, Release
-from z0.domain.decide import EXPIRIES_PER_FACT_MAX, expiry_drafts
+from z0.domain.expiry import EXPIRIES_PER_FACT_MAX, expiry_drafts
 from z0.domain.outcome import Outcome
 from z0.domain.state import HOLDS_MAX, Budget, Hold, LedgerState, due_holds, push_expiry
 from z0.domain.views import StateView

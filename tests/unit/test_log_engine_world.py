@@ -22,8 +22,8 @@ from z0.log import engine as engine_module
 from z0.log.engine import Host, Limits, PartitionEngine, Ports
 from z0.log.inbox import CommandBatch, DirectGroup, KafkaCommand
 from z0.log.index import MemoryIndex
-from z0.log.memory import MemoryLease, MemoryLog, MemoryOutbox, MemorySnapshots, MemoryWriter
-from z0.log.ports import Appended, CommandBounds, Message
+from z0.log.memory import MemoryLease, MemoryLog, MemoryOutbox, MemorySnapshots, MemoryWriter, NoPolicies
+from z0.log.ports import Appended, CommandBounds, Message, Policies
 from z0.log.snapshot import LedgerSnapshot
 from z0.names import CLAIM_KEY
 
@@ -168,6 +168,7 @@ class World:
         self._announced = asyncio.Event()
         self._committed_moved = asyncio.Event()
         self._patch = pytest.MonkeyPatch()
+        self.policies: Policies = NoPolicies()
         self.engine = self.new_engine()
         self._task: asyncio.Task[None] | None = None
 
@@ -184,6 +185,7 @@ class World:
             self.outbox,
             self.lease,
             self.clock,
+            self.policies,
             lambda _: self.index,
             lambda ledger_id: int(ledger_id[-1]) % self.partitions,
             self._command_bounds if self.command_bounds is not None else None,

@@ -9,8 +9,8 @@ from z0.log.snapshot import (
     LedgerSnapshot,
     decode_budget,
     decode_ledger,
-    encode_budget,
     encode_ledger,
+    encode_part,
     restore,
     take,
 )
@@ -21,7 +21,7 @@ def over_the_wire(snapshot: LedgerSnapshot) -> LedgerSnapshot:
     """Encoded and decoded, as the tables keep it."""
     assert snapshot.ledger is not None
     assert snapshot.budget is not None
-    return LedgerSnapshot(decode_ledger(encode_ledger(snapshot.ledger)), decode_budget(encode_budget(snapshot.budget)))
+    return LedgerSnapshot(decode_ledger(encode_ledger(snapshot.ledger)), decode_budget(encode_part(snapshot.budget)))
 
 
 def test_a_state_comes_back_as_it_was() -> None:
@@ -52,10 +52,10 @@ def test_a_snapshot_does_not_change_with_the_state_that_it_was_taken_of() -> Non
     bench = Bench()
     bench.decide(create(), add("a1", "10"), reserve("r1", "3"))
     taken = take(bench.state(), 3, 0)
-    before = encode_budget(taken.budget) if taken.budget else b""
+    before = encode_part(taken.budget) if taken.budget else b""
     bench.decide(deduct("d1", "5"), reserve("r2", "1"))
     assert taken.budget is not None
-    assert encode_budget(taken.budget) == before
+    assert encode_part(taken.budget) == before
 
 
 def test_a_part_that_is_missing_starts_from_nothing() -> None:

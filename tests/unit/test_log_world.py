@@ -13,15 +13,17 @@ from z0.codec import Claim, Floor, decode_fact, encode_claim, encode_command, ha
 from z0.domain.answer import Answer
 from z0.domain.commands import AddBudget, Append, Command, CreateEntity, DeductBudget, Read, Reserve
 from z0.domain.facts import StoredFact
-from z0.domain.state import Budget, LedgerState, apply
+from z0.domain.fold import apply
+from z0.domain.state import Budget, LedgerState
 from z0.domain.views import state_view
-from z0.log.deciding import Decider, Round
+from z0.log.deciding import Decider
 from z0.log.inbox import CommandBatch, DirectGroup, Inbox, KafkaCommand
 from z0.log.index import MemoryIndex
-from z0.log.memory import MemorySnapshots
-from z0.log.ports import Message, Record
+from z0.log.memory import MemorySnapshots, NoPolicies
+from z0.log.ports import Message, Policies, Record
 from z0.log.reader import FactReader
 from z0.log.reader import Read as ReadRecord
+from z0.log.round import Round
 from z0.log.validity import Position, Standing
 from z0.log.working_set import WorkingSet
 from z0.names import CLAIM_KEY
@@ -129,6 +131,7 @@ class Bench:
         self.now = NOW
         self.snapshots = MemorySnapshots()
         self.index = MemoryIndex()
+        self.policies: Policies = NoPolicies()
         self.live_entities_max = live_entities_max
         self.working = WorkingSet(0, self.snapshots, live_entities_max=live_entities_max)
         self.inbox = Inbox(queue_commands_max=100_000, queue_bytes_max=10**9)
@@ -143,6 +146,7 @@ class Bench:
             epoch=0,
             working=self.working,
             index=self.index,
+            policies=self.policies,
             partition_of=lambda ledger_id: int(ledger_id[-1]) % self.partitions,
             applied=-1,
             batch_time_ms=0,
@@ -184,7 +188,7 @@ class Bench:
         """The round's facts are durable."""
         start = len(self.records)
         self.records += [Record(start + i, key, value, self.now) for i, (key, value) in enumerate(round_.records)]
-        self.index.put(round_.entries, Position(len(self.records), 0))
+        self.index.put(round_.entries, Position(len(self.records), 0), round_.references)
         self.decider.settled(round_)
         self.working.dirty.update(round_.touched)
 

@@ -6,15 +6,16 @@ import pytest
 
 from sinks.testing import LogMaker
 from z0.codec import decode_fact
-from z0.domain import deltas, state
+from z0.domain import deltas, fold
 from z0.domain.deltas import add_delta, budget_delta
-from z0.domain.state import Budget, LedgerState, apply
+from z0.domain.fold import apply
+from z0.domain.state import Budget, LedgerState
 from z0.names import CLAIM_KEY
 
 
 def test_every_fold_that_moves_money_has_a_delta() -> None:
     """A new fold without a delta would make the stores' balances wrong in silence."""
-    assert set(deltas._DELTAS) == set(state._BUDGET_FOLDS)
+    assert set(deltas._DELTAS) == set(fold._BUDGET_FOLDS)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -1,5 +1,6 @@
 """The fence of the snapshot tables: what a worker that lost its partition writes later does not count."""
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +26,9 @@ class DictStore(Fenced):
 
     def delete_raw(self, partition: int, key: bytes) -> None:
         self.data.pop(key, None)
+
+    def raw_items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        yield from self.data.items()
 
     def has_prefix(self, partition: int, prefix: bytes) -> bool:
         return any(key.startswith(prefix) for key in self.data)

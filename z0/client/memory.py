@@ -21,7 +21,8 @@ from z0.errors import EpochDead
 from z0.log.engine import Host, Limits, PartitionEngine, Ports
 from z0.log.inbox import DirectGroup
 from z0.log.index import CommandIndex, MemoryIndex
-from z0.log.memory import MemoryLease, MemoryLog, MemoryOutbox, MemorySnapshots
+from z0.log.memory import MemoryLease, MemoryLog, MemoryOutbox, MemorySnapshots, NoPolicies
+from z0.log.ports import Policies
 
 
 class MemoryLedger:
@@ -41,6 +42,7 @@ class MemoryLedger:
         self.snapshots = MemorySnapshots()
         self.outbox = MemoryOutbox()
         self.lease = MemoryLease()
+        self.policies: Policies = NoPolicies()
         self._limits = limits or Limits()
         self._open_index = open_index
         self._serving: dict[int, asyncio.Event] = {p: asyncio.Event() for p in range(partitions)}
@@ -48,7 +50,8 @@ class MemoryLedger:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        ports = Ports(self.log, self.snapshots, self.outbox, self.lease, self.clock, self._open_index, self.partition_of)
+        twins = (self.log, self.snapshots, self.outbox, self.lease, self.clock, self.policies)
+        ports = Ports(*twins, open_index=self._open_index, partition_of=self.partition_of)
         host = Host("memory", "memory", self._announce, self._rewind)
         self.engines = [PartitionEngine(p, ports, host, self._limits) for p in range(self.partitions)]
         self._tasks = [asyncio.create_task(engine.run()) for engine in self.engines]

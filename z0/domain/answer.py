@@ -64,10 +64,35 @@ class BudgetView(Struct, frozen=True):
 
 
 class ReservationView(Struct, frozen=True):
-    """One open reservation."""
+    """One open reservation; one without a currency holds a place only."""
 
-    currency: str
+    currency: str | None
     amount: str
     expires_at: int
     created_at: int
     workflow_id: str | None
+
+
+class SettlementView(Struct, frozen=True):
+    """Charges of one currency: exposure by stage, and what is left of prepaid money (credits are spent first)."""
+
+    prepaid: str
+    incurred: str
+    pending: str
+
+
+class ChargeView(Struct, frozen=True):
+    """One unsettled charge."""
+
+    currency: str
+    amount: str
+    stage: str
+    incurred_at: int
+
+
+class CounterView(Struct, frozen=True):
+    """What one limit has counted since the beginning of its window."""
+
+    start: int
+    count: int
+    amount: str

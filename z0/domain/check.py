@@ -5,13 +5,29 @@ A command that fails here leaves no fact: there may be no ledger to put it on. W
 reaches a ledger's state is bounded here.
 """
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from z0.domain.commands import TTL_MS_MAX, AddBudget, Append, Command, Confirm, CreateEntity, DeductBudget, Reserve
+from z0.domain.commands import (
+    TTL_MS_MAX,
+    AddBudget,
+    Append,
+    Authorize,
+    Check,
+    Command,
+    Confirm,
+    CreateEntity,
+    DeductBudget,
+    GrantAccess,
+    PutConfig,
+    Reserve,
+    RevokeAccess,
+    Settle,
+)
 from z0.domain.facts import NO_DATA
-from z0.domain.ids import EntityType, entity_type, is_command_id, parse_ledger_id
+from z0.domain.ids import EntityType, entity_type, is_command_id, parse_fact_id, parse_ledger_id
 from z0.domain.money import CURRENCIES, parse_amount
 from z0.domain.outcome import Outcome
 
@@ -24,8 +40,11 @@ class Checked(NamedTuple):
 
 
 _PASSED_WITHOUT_AMOUNT: Final = Checked(None, None)
-_WITH_AMOUNT: Final = (Reserve, Confirm, AddBudget, DeductBudget, Append)
-_ZERO_ALLOWED: Final = (Append, Confirm)
+_WITH_AMOUNT: Final = (Reserve, Authorize, Confirm, AddBudget, DeductBudget, Append, Check)
+_ZERO_ALLOWED: Final = (Append, Confirm, Check)
+METERS_MAX: Final = 32  # in one usage: a decision multiplies each
+QUANTITY_DIGITS_MAX: Final = 18  # times a price of 38 digits is exact in the one context that multiplies
+NAME_CHARS_MAX: Final = 200
 _object_decoder = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -50,10 +69,42 @@ def _is_malformed(command: Command) -> bool:
         return True
     if command.workflow_id is not None and not is_command_id(command.workflow_id):
         return True
-    if isinstance(command, CreateEntity):
-        return entity_type(command.tenant_id) is not EntityType.TENANT
-    if not isinstance(command, Reserve):
-        return False
+    rule = _FORMS.get(type(command))
+    return rule(command) if rule is not None else False
+
+
+def _is_malformed_creation(command: CreateEntity) -> bool:
+    return entity_type(command.tenant_id) is not EntityType.TENANT
+
+
+def _is_malformed_config(command: PutConfig) -> bool:
+    ref = parse_ledger_id(command.ledger_id)
+    if ref is None or ref.type is not EntityType.CONFIG or entity_type(command.tenant_id) is not EntityType.TENANT:
+        return True
+    return bytes(command.settings)[:1] != b"{" or len(command.name or "") > NAME_CHARS_MAX
+
+
+def _is_malformed_grant(command: GrantAccess | RevokeAccess) -> bool:
+    return entity_type(command.grantee_id) is not EntityType.USER
+
+
+def _is_malformed_stage(command: Settle) -> bool:
+    return parse_fact_id(command.charge_id) is None
+
+
+def _is_malformed_check(command: Check | Authorize) -> bool:
+    if command.usage is not None:
+        return command.amount is not None or not 0 < len(command.usage) <= METERS_MAX
+    return command.amount is not None and command.currency is None
+
+
+def _is_malformed_authorize(command: Authorize) -> bool:
+    if command.currency is not None and command.amount is None and command.usage is None:
+        return True
+    return _is_malformed_check(command) or _is_malformed_hold(command)
+
+
+def _is_malformed_hold(command: Reserve | Authorize) -> bool:
     if command.reservation_id is not None and not is_command_id(command.reservation_id):
         return True
     return command.ttl_ms is not None and not 0 < command.ttl_ms <= TTL_MS_MAX
@@ -71,8 +122,27 @@ def _is_object(command: Command) -> bool:
     return True
 
 
-def _check_amount(command: Reserve | Confirm | AddBudget | DeductBudget | Append) -> Checked:
+# Any: each rule takes its own command class; the key says which.
+_FORMS: Final[dict[type[Command], Callable[[Any], bool]]] = {
+    CreateEntity: _is_malformed_creation,
+    PutConfig: _is_malformed_config,
+    GrantAccess: _is_malformed_grant,
+    RevokeAccess: _is_malformed_grant,
+    Settle: _is_malformed_stage,
+    Check: _is_malformed_check,
+    Authorize: _is_malformed_authorize,
+    Reserve: _is_malformed_hold,
+}
+
+
+def _is_quantity(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= QUANTITY_DIGITS_MAX
+
+
+def _check_amount(command: Reserve | Authorize | Confirm | AddBudget | DeductBudget | Append | Check) -> Checked:
     units = None
+    if isinstance(command, Authorize | Check) and not all(map(_is_quantity, (command.usage or {}).values())):
+        return Checked(Outcome.BAD_AMOUNT, None)
     if command.amount is not None:
         units = parse_amount(command.amount)
         # A zero cost is worth recording ("every action has a cost, explicitly zero if free"); a zero hold or deposit is not.

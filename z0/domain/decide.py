@@ -1,140 +1,113 @@
 """
 Decisions. Owns: what each command comes to on a given state, in the outcome's precedence, and the draft of its fact.
 
-`decide(state, command, ...)` reads the state and changes nothing; the fold of its draft is `z0.domain.state.apply`.
-The clock is an argument (the batch's time), so a replay decides the same.
+`decide(state, command, case)` reads the state and changes nothing; the fold of its draft is `z0.domain.fold.apply`.
+The clock is an argument (the batch's time), and so are policy and look-ups, so a replay decides the same.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
+from z0.domain import appending, spending
+from z0.domain.answer import Eligibility
 from z0.domain.commands import (
     COMMAND_BYTES_MAX,
-    TTL_MS_DEFAULT,
     AddBudget,
     Append,
+    Authorize,
+    Check,
     Command,
     Confirm,
     CreateEntity,
     DeductBudget,
+    GrantAccess,
+    PutConfig,
     Read,
     Release,
     Reserve,
+    RevokeAccess,
+    Settle,
     UpdateEntity,
 )
+from z0.domain.draft import Case, Draft, Refusal
+from z0.domain.eligibility import Spend, eligibility, first_refusal, priced, refused_by_access, refused_by_caps
 from z0.domain.entity import ARROWS, Entity, Status
-from z0.domain.facts import NO_DATA, RESERVED_LIFECYCLE, RESERVED_TYPES, FactType
+from z0.domain.facts import NO_DATA, FactType
 from z0.domain.ids import parse_ledger_id
-from z0.domain.money import UNITS_MAX, format_amount
 from z0.domain.outcome import Outcome
-from z0.domain.state import HOLDS_MAX, Budget, CreatedData, ExpiredData, LedgerState, UpdatedData, changed, due_holds
-from z0.domain.views import budget_view
+from z0.domain.state import (
+    GRANTS_MAX,
+    ConfigBody,
+    ConfigData,
+    ConfigHead,
+    CreatedData,
+    GrantData,
+    LedgerState,
+    UpdatedData,
+    changed,
+)
 
 EVENT_TIME_PAST_MAX_MS: Final = 366 * 24 * 3600 * 1000
 EVENT_TIME_FUTURE_MAX_MS: Final = 24 * 3600 * 1000
-EXPIRIES_PER_FACT_MAX: Final = 500  # a fact of 500 reservations stays under 256 KiB, whatever their ids
-_NO_BUDGET: Final = Budget()
+_DRAINING: Final = (Confirm, Release, Settle, RevokeAccess)  # what a retiring entity still takes
 _encode = msgspec.json.Encoder().encode
 
 
-class Draft(Struct, frozen=True, gc=False):
-    """A fact before it gets its place in a ledger."""
-
-    type: str
-    subtype: str | None = None
-    amount: str | None = None
-    currency: str | None = None
-    held: str | None = None
-    available: str | None = None
-    reservation_id: str | None = None
-    expires_at: int | None = None
-    data: Raw = NO_DATA
-
-
-class Refusal(NamedTuple):
-    """Why a command was refused: the outcome and the name of the rule."""
-
-    outcome: Outcome
-    rule: str
-    currency: str | None = None
-
-
-class RefusedData(Struct, frozen=True):
-    """Payload of `decision/refused`: what was asked, which rule said no, the balance before and after (the same)."""
-
-    code: str
-    rule: str
-    op: str
-    request: Raw  # the command as it was decided, byte for byte
-    before: Any
-    after: Any
-
-
-def decide(state: LedgerState, command: Command, units: int | None, now_ms: int) -> Draft | Refusal | None:
+def decide(state: LedgerState, command: Command, case: Case) -> Draft | Refusal | None:
     """
-    What a well-formed command of the right tenant comes to at `now_ms` (Unix milliseconds).
+    What a well-formed command of the right tenant comes to in a case.
 
-    `units` is the command's amount in units of 1e-12, checked before. None: a read, which leaves no fact.
-    The state exists (has an entity), except for `create_entity`, and its due holds have been expired.
+    None: a read, or a check, which leave no fact. The state exists (has an entity), except for `create_entity` and
+    `put_config`, and its due holds have been expired.
     """
-    if type(command) is Read:
+    if type(command) is Read or type(command) is Check:
         return None
-    refusal = _refused_by_lifecycle(state, command) or _refused_by_time(command, now_ms)
-    return refusal or _RULES[type(command)](state, command, units, now_ms)
+    refusal = refused_before(state, command, case)
+    if refusal is not None:
+        return refusal
+    draft = _RULES[type(command)](state, command, case)
+    if case.policy.checks and isinstance(draft, Draft):
+        return appending.checked_by_invariants(draft, command, case)
+    return draft
 
 
-def expiry_drafts(state: LedgerState, now_ms: int) -> list[Draft]:
-    """Facts for the holds whose time has come, by currency, at most 500 each. Takes them off the index of expiries."""
-    due = due_holds(state, now_ms)
-    by_currency: dict[str, list[str]] = {}
-    for reservation in due:
-        by_currency.setdefault(state.holds[reservation].currency, []).append(reservation)
-    return [draft for currency, names in by_currency.items() for draft in _expiries_of(state, currency, names)]
+def refused_before(state: LedgerState, command: Command, case: Case) -> Refusal | None:
+    """Lifecycle, event time and access: what comes before any rule of the command's own."""
+    refusal = _refused_by_lifecycle(state, command) or _refused_by_time(command, case.now_ms)
+    if refusal is None and case.policy.access is not None:
+        return refused_by_access(state, command, case.policy)
+    return refusal
 
 
-def _expiries_of(state: LedgerState, currency: str, names: list[str]) -> list[Draft]:
-    available = state.budgets[currency].available
-    drafts = []
-    for start in range(0, len(names), EXPIRIES_PER_FACT_MAX):
-        amounts = {name: state.holds[name].amount for name in names[start : start + EXPIRIES_PER_FACT_MAX]}
-        total = sum(amounts.values())
-        available += total
-        data = ExpiredData({name: format_amount(amount) for name, amount in amounts.items()})
-        drafts.append(
-            Draft(
-                FactType.BUDGET,
-                FactType.EXPIRED,
-                amount=format_amount(total),
-                currency=currency,
-                available=format_amount(available),
-                data=Raw(_encode(data)),
-            )
-        )
-    return drafts
-
-
-def refusal_draft(state: LedgerState, command: Command, refusal: Refusal, request: bytes) -> Draft:
-    """The fact of a final refusal."""
-    budget = state.budgets.get(refusal.currency, _NO_BUDGET) if refusal.currency else None
-    balance = budget_view(budget) if budget is not None else None
-    op = str(command.__struct_config__.tag)
-    data = RefusedData(refusal.outcome, refusal.rule, op, Raw(request), balance, balance)
-    available = balance.available if balance is not None else None
-    return Draft(FactType.DECISION, FactType.REFUSED, currency=refusal.currency, available=available, data=Raw(_encode(data)))
+def look(state: LedgerState, command: Check | Authorize, case: Case, decided: Refusal | None) -> Eligibility:
+    """
+    The eligibility: of a `check`, evaluated now; of an `authorize`, as it was decided, on the state after it.
+    """
+    spend = priced(command, case.units, case.policy)
+    refusal = decided
+    if type(command) is Check:
+        refusal = refused_before(state, command, case)
+        if refusal is None and isinstance(spend, Spend):
+            refusal = first_refusal(state, case.policy, spend, case.now_ms)
+        elif refusal is None and isinstance(spend, Refusal):
+            refusal = refused_by_caps(state, case.policy, Spend(0, None), case.now_ms) or spend
+    return eligibility(state, case.policy, spend if isinstance(spend, Spend) else None, refusal, case.now_ms)
 
 
 def _refused_by_lifecycle(state: LedgerState, command: Command) -> Refusal | None:
     if type(command) is CreateEntity:
         return Refusal(Outcome.ENTITY_EXISTS, "entity.exists") if state.entity else None
+    if type(command) is PutConfig and state.entity is None:
+        return None
     assert state.entity is not None, "unknown entities are refused before"
     if type(command) is UpdateEntity:
         return _refused_update(state.entity, command)
     if state.entity.status is Status.ACTIVE:
         return None
-    if state.entity.status is Status.RETIRING and type(command) in (Confirm, Release):
+    if state.entity.status is Status.RETIRING and type(command) in _DRAINING:
         return None
     return Refusal(Outcome.ENTITY_NOT_ACTIVE, f"lifecycle.{state.entity.status}")
 
@@ -158,16 +131,21 @@ def _refused_by_time(command: Command, now_ms: int) -> Refusal | None:
     return Refusal(Outcome.TIMESTAMP_OUT_OF_BOUNDS, "timestamp.bounds")
 
 
-def _create(state: LedgerState, command: CreateEntity, units: int | None, now_ms: int) -> Draft:
+def _create(state: LedgerState, command: CreateEntity, case: Case) -> Draft:
+    return creation_draft(command, case.now_ms)
+
+
+def creation_draft(command: CreateEntity | PutConfig, now_ms: int) -> Draft:
+    """The fact that creates an entity; a config's first version creates its ledger in the same way."""
     ref = parse_ledger_id(command.ledger_id)
     assert ref is not None, "the ledger id was checked before"
     entity = Entity(
         id=ref.entity_id,
         type=ref.type,
         tenant_id=command.tenant_id,
-        subtype=command.subtype,
-        parent_id=command.parent_id,
-        owner_id=command.owner_id,
+        subtype=command.subtype if isinstance(command, CreateEntity) else command.type,
+        parent_id=command.parent_id if isinstance(command, CreateEntity) else None,
+        owner_id=command.owner_id if isinstance(command, CreateEntity) else None,
         external_source=command.external_source,
         external_id=command.external_id,
         data=msgspec.json.decode(command.data) if command.data is not NO_DATA else {},
@@ -177,118 +155,76 @@ def _create(state: LedgerState, command: CreateEntity, units: int | None, now_ms
     return Draft(FactType.LIFECYCLE, FactType.CREATED, data=Raw(_encode(CreatedData(entity))))
 
 
-def _update(state: LedgerState, command: UpdateEntity, units: int | None, now_ms: int) -> Draft | Refusal:
+def _update(state: LedgerState, command: UpdateEntity, case: Case) -> Draft | Refusal:
     assert state.entity is not None, "unknown entities are refused before"
     # Patches add up: without a bound an entity would outgrow the record batch of its snapshot, and hold the floor for ever.
-    if len(_encode(changed(state.entity, command.changes, now_ms).data)) > COMMAND_BYTES_MAX:
+    if len(_encode(changed(state.entity, command.changes, case.now_ms).data)) > COMMAND_BYTES_MAX:
         return Refusal(Outcome.ENTITY_TOO_LARGE, "entity.data")
     return Draft(FactType.LIFECYCLE, FactType.UPDATED, data=Raw(_encode(UpdatedData(command.changes))))
 
 
-def _append(state: LedgerState, command: Append, units: int | None, now_ms: int) -> Draft | Refusal:
-    if command.type in RESERVED_TYPES or (command.type == FactType.LIFECYCLE and command.subtype in RESERVED_LIFECYCLE):
-        return Refusal(Outcome.RESERVED_FACT_TYPE, f"fact_type.{command.type}")
-    available = None
-    if (units is None) != (command.currency is None):
-        return Refusal(Outcome.MISSING_AMOUNT, f"amount.{command.type}")
-    if command.type == FactType.CHARGE:
-        if units is None or command.currency is None:
-            return Refusal(Outcome.MISSING_AMOUNT, f"amount.{command.type}")
-        budget = state.budgets.get(command.currency, _NO_BUDGET)
-        if units > budget.available:
-            return _exhausted(command.currency)
-        available = format_amount(budget.available - units)
-    return Draft(command.type, command.subtype, command.amount, command.currency, available=available, data=command.data)
+def _grant(state: LedgerState, command: GrantAccess, case: Case) -> Draft | Refusal:
+    grants = state.access or {}
+    if command.grantee_id not in grants and len(grants) >= GRANTS_MAX:
+        return Refusal(Outcome.TOO_MANY_GRANTS, "access.count")
+    type_ = FactType.ACCESS_MODIFIED if command.grantee_id in grants else FactType.ACCESS_GRANTED
+    return Draft(type_, data=Raw(_encode(GrantData(command.grantee_id, command.role))))
 
 
-def _add(state: LedgerState, command: AddBudget, units: int | None, now_ms: int) -> Draft | Refusal:
-    assert units is not None, "the amount was checked before"
-    budget = state.budgets.get(command.currency, _NO_BUDGET)
-    if budget.deposited + budget.credits + budget.transferred_in + units > UNITS_MAX:
-        return Refusal(Outcome.AMOUNT_OVERFLOW, "amount.sum", command.currency)
-    kind = FactType.DEPOSIT if command.kind == "deposit" else FactType.CREDIT_ISSUED
-    after = format_amount(budget.available + units)
-    return Draft(kind, None, command.amount, command.currency, available=after, data=command.data)
+def _revoke(state: LedgerState, command: RevokeAccess, case: Case) -> Draft | Refusal:
+    if command.grantee_id not in (state.access or {}):
+        return Refusal(Outcome.GRANT_NOT_FOUND, "access.grant")
+    return Draft(FactType.ACCESS_REVOKED, data=Raw(_encode(GrantData(command.grantee_id))))
 
 
-def _deduct(state: LedgerState, command: DeductBudget, units: int | None, now_ms: int) -> Draft | Refusal:
-    assert units is not None, "the amount was checked before"
-    budget = state.budgets.get(command.currency, _NO_BUDGET)
-    if units > budget.available:
-        return _exhausted(command.currency)
-    after = format_amount(budget.available - units)
-    return Draft(FactType.BUDGET, FactType.DEDUCTED, command.amount, command.currency, available=after, data=command.data)
-
-
-def _reserve(state: LedgerState, command: Reserve, units: int | None, now_ms: int) -> Draft | Refusal:
-    assert units is not None, "the amount was checked before"
-    reservation = command.reservation_id or command.id
-    if reservation in state.holds:
-        return Refusal(Outcome.RESERVATION_EXISTS, "reservation.open", command.currency)
-    if len(state.holds) >= HOLDS_MAX:
-        return Refusal(Outcome.TOO_MANY_HOLDS, "reservation.count", command.currency)
-    budget = state.budgets.get(command.currency, _NO_BUDGET)
-    if units > budget.available:
-        return _exhausted(command.currency)
-    return Draft(
-        FactType.BUDGET,
-        FactType.RESERVED,
-        command.amount,
-        command.currency,
-        available=format_amount(budget.available - units),
-        reservation_id=reservation,
-        expires_at=now_ms + (command.ttl_ms or TTL_MS_DEFAULT),
-        data=command.data,
+def _put_config(state: LedgerState, command: PutConfig, case: Case) -> Draft | Refusal:
+    """Version n+1; what a config governs stays what it is, or a version's history would speak of two things."""
+    head = state.config
+    effective_at = command.effective_at if command.effective_at is not None else case.now_ms
+    refusal = _refused_version(head, command, effective_at, case.now_ms)
+    if refusal is not None:
+        return refusal
+    version = head.version + 1 if head is not None else 1
+    config_id = command.ledger_id.partition("_")[2]
+    body = ConfigBody(
+        config_id,
+        command.type,
+        command.scope,
+        command.applies_to,
+        command.tenant_id,
+        version,
+        effective_at,
+        command.settings,
+        command.name,
     )
+    extras = {"config_id": config_id, "config_version": version}
+    return Draft(FactType.CONFIG, FactType.VERSIONED, data=Raw(_encode(ConfigData(body))), extras=extras)
 
 
-def _confirm(state: LedgerState, command: Confirm, units: int | None, now_ms: int) -> Draft | Refusal:
-    hold = state.holds.get(command.reservation_id)
-    if hold is None:
-        return Refusal(Outcome.RESERVATION_NOT_OPEN, "reservation.open")
-    settled = hold.amount if units is None else units
-    if settled > hold.amount:
-        return Refusal(Outcome.CONFIRM_ABOVE_HOLD, "reservation.amount", hold.currency)
-    held = format_amount(hold.amount)
-    return Draft(
-        FactType.BUDGET,
-        FactType.CONFIRMED,
-        held if units is None else command.amount,
-        hold.currency,
-        held=held,
-        available=format_amount(state.budgets[hold.currency].available + hold.amount - settled),
-        reservation_id=command.reservation_id,
-        data=command.data,
-    )
-
-
-def _release(state: LedgerState, command: Release, units: int | None, now_ms: int) -> Draft | Refusal:
-    hold = state.holds.get(command.reservation_id)
-    if hold is None:
-        return Refusal(Outcome.RESERVATION_NOT_OPEN, "reservation.open")
-    return Draft(
-        FactType.BUDGET,
-        FactType.RELEASED,
-        format_amount(hold.amount),
-        hold.currency,
-        available=format_amount(state.budgets[hold.currency].available + hold.amount),
-        reservation_id=command.reservation_id,
-        data=command.data,
-    )
-
-
-def _exhausted(currency: str) -> Refusal:
-    return Refusal(Outcome.BUDGET_EXHAUSTED, "budget.available", currency)
+def _refused_version(head: ConfigHead | None, command: PutConfig, effective_at: int, now_ms: int) -> Refusal | None:
+    present = head.version if head is not None else 0
+    if command.expected_version is not None and command.expected_version != present:
+        return Refusal(Outcome.VERSION_CONFLICT, "config.version", detail=f"the version is {present}")
+    if head is not None and (command.type, command.scope, command.applies_to) != (head.type, head.scope, head.applies_to):
+        return Refusal(Outcome.BAD_CONFIG, "config.target", detail=f"it is {head.type} of {head.scope} {head.applies_to}")
+    if effective_at < now_ms:
+        return Refusal(Outcome.BAD_CONFIG, "config.effective_at", detail="a version takes effect now or later")
+    return None
 
 
 # Any: each rule takes its own command class; the key says which.
-_RULES: Final[dict[type[Command], Callable[[LedgerState, Any, int | None, int], Draft | Refusal]]] = {
+_RULES: Final[dict[type[Command], Callable[[LedgerState, Any, Case], Draft | Refusal]]] = {
     CreateEntity: _create,
     UpdateEntity: _update,
-    Append: _append,
-    AddBudget: _add,
-    DeductBudget: _deduct,
-    Reserve: _reserve,
-    Confirm: _confirm,
-    Release: _release,
+    Append: appending.append,
+    AddBudget: spending.add,
+    DeductBudget: spending.deduct,
+    Reserve: spending.reserve,
+    Authorize: spending.authorize,
+    Confirm: spending.confirm,
+    Release: spending.release,
+    Settle: spending.settle,
+    GrantAccess: _grant,
+    RevokeAccess: _revoke,
+    PutConfig: _put_config,
 }

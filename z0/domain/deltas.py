@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 
 from z0.domain.facts import Fact, FactType
-from z0.domain.state import Budget, ExpiredData, units
+from z0.domain.fold import units
+from z0.domain.state import Budget, ExpiredData
 
 _expired_decoder = msgspec.json.Decoder(ExpiredData)
 
@@ -23,6 +24,8 @@ def budget_delta(fact: Fact) -> Budget | None:
     Raises:
         ValueError: the fact was not written by these rules.
     """
+    if fact.currency is None:
+        return None  # a reservation that holds a place and no money
     rule = _DELTAS.get((fact.type, fact.subtype)) or _DELTAS.get((fact.type, None))
     return rule(fact) if rule is not None else None
 
@@ -42,10 +45,17 @@ def _expired(fact: Fact) -> Budget:
     return Budget(reserved=-sum(units(amount) for amount in amounts))
 
 
-_DELTAS: Final[dict[tuple[str, str | None], Callable[[Fact], Budget]]] = {
+_DELTAS: Final[dict[tuple[str, str | None], Callable[[Fact], Budget | None]]] = {
     (FactType.DEPOSIT, None): lambda fact: Budget(deposited=units(fact.amount)),
     (FactType.CREDIT_ISSUED, None): lambda fact: Budget(credits=units(fact.amount)),
     (FactType.CHARGE, None): lambda fact: Budget(spent=units(fact.amount)),
+    (FactType.CHARGE, FactType.INCURRED): lambda fact: Budget(spent=units(fact.amount)),
+    (FactType.CHARGE, FactType.PENDING): lambda fact: None,  # it was spent when it was incurred
+    (FactType.CHARGE, FactType.SETTLED): lambda fact: None,
+    (FactType.BUDGET, FactType.TRANSFERRED_IN): lambda fact: Budget(transferred_in=units(fact.amount)),
+    (FactType.BUDGET, FactType.TRANSFERRED_OUT): lambda fact: Budget(
+        transferred_out=units(fact.amount), reserved=-units(fact.held)
+    ),
     (FactType.BUDGET, FactType.DEDUCTED): lambda fact: Budget(spent=units(fact.amount)),
     (FactType.BUDGET, FactType.RESERVED): lambda fact: Budget(reserved=units(fact.amount)),
     (FactType.BUDGET, FactType.CONFIRMED): lambda fact: Budget(spent=units(fact.amount), reserved=-units(fact.held)),

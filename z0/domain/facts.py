@@ -135,6 +135,7 @@ class Fact(Struct, frozen=True, omit_defaults=True):
     external_source: str | None = None
     external_id: str | None = None
     workflow_id: str | None = None
+    purpose: str | None = None  # `transfer` of a reservation whose amount goes to another ledger
     usage: dict[str, str] | None = None  # meter -> quantity, from which the amount was priced
     source: Source | None = None
     warnings: tuple[str, ...] | None = None  # codes of invariants that it breaks and that only warn

@@ -1,9 +1,7 @@
 """
-The state of one ledger and its fold. Owns: what is remembered of an entity, and how each fact changes it.
+The state of one ledger. Owns: what is remembered of an entity, and the payloads of the facts that it is folded from.
 
-`apply` is the one place where state changes; live decisions, recovery and the auditor's replays all go through it.
-It is deterministic and does no I/O. It changes the state that it is handed and returns it: the caller gives the state
-away (a ledger has one writer), which spares a copy per fact.
+Does not own: how a fact changes it (`z0.domain.fold`).
 
 Budget arithmetic, per currency, always:
     remaining = deposited + credits + transferred_in - spent - transferred_out
@@ -11,27 +9,31 @@ Budget arithmetic, per currency, always:
 """
 
 import heapq
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from z0.domain.entity import Changes, Entity, merge_patch
-from z0.domain.facts import ZERO_HASH, Fact, FactType
-from z0.domain.money import parse_amount
+from z0.domain.facts import ZERO_HASH, ConfigType, Scope
 
 HOLDS_MAX: Final = 15_000  # per ledger: an expiry of all of them, whatever their ids, still fits one record batch
+CHARGES_MAX: Final = 15_000  # per ledger: unsettled ones; its snapshot stays under a quarter of a record batch
+GRANTS_MAX: Final = 1_000  # per entity: users with a role; more belong into a group of the caller's own
+COUNTERS_MAX: Final = 128  # per entity: four times the limits of one policy, so only counters of gone limits are forgotten
+ENDED_MAX: Final = 128  # per ledger: for a late confirm or release; older ones are found in the facts
 
 
 class Hold(Struct, gc=False):
     """One open reservation; amount in units of 1e-12, times in Unix milliseconds."""
 
-    currency: str
+    currency: str | None  # None: it holds a place only, with amount 0
     amount: int
     expires_at: int
     created_at: int
     workflow_id: str | None = None
+    counted: dict[str, int] | None = None  # limit -> start of the window in which its reservation was counted
+    is_transfer: bool = False
 
 
 class Budget(Struct, gc=False):
@@ -53,24 +55,104 @@ class Budget(Struct, gc=False):
         # `remaining - reserved`, written out: asked for several times a decision
         return self.deposited + self.credits + self.transferred_in - self.spent - self.transferred_out - self.reserved
 
+    @property
+    def prepaid(self) -> int:
+        """What is left of prepaid money: credits are spent first, so this is what remains without the credits left."""
+        return self.remaining - max(0, self.credits - self.spent)
+
+
+class Charge(Struct, gc=False):
+    """An incurred charge that is not settled; its money was spent when it was incurred."""
+
+    currency: str
+    amount: int
+    incurred_at: int
+    is_pending: bool = False
+
+
+class Ended(Struct, gc=False):
+    """What became of a reservation: `how` is the subtype of the fact that closed it."""
+
+    how: str
+    at: int
+
+
+class Counter(Struct, gc=False):
+    """What one limit has counted since `start`, the first millisecond of its window; `units` of 1e-12."""
+
+    start: int = 0
+    count: int = 0
+    units: int = 0
+
+
+class ConfigHead(Struct, frozen=True):
+    """The newest version of a config on its own ledger; what it governs never changes."""
+
+    type: ConfigType
+    scope: Scope
+    applies_to: str
+    version: int
+    effective_at: int
+
 
 class LedgerState(Struct):
-    """Everything that a decision about one entity needs."""
+    """Everything that a decision about one entity needs. `caps` and `access` are None until their first fact."""
 
     entity: Entity | None = None
     seq: int = 0
     head_hash: str = ZERO_HASH
     recorded_at: int = 0
+    config: ConfigHead | None = None
     budgets: dict[str, Budget] = {}
     holds: dict[str, Hold] = {}
     # (expires_at, reservation id), smallest first; entries of closed holds stay until they surface or outnumber the open.
     expiries: list[tuple[int, str]] = []
+    charges: dict[str, Charge] = {}
+    ended: dict[str, Ended] = {}  # the last reservations that were closed, oldest first
+    caps: dict[str, Counter] | None = None
+    access: dict[str, str] | None = None  # user id -> role
 
 
-class ExpiredData(Struct, frozen=True):
-    """Payload of `budget/expired`: reservation id -> amount."""
+class GivenBack(Struct, frozen=True):
+    """What expired reservations give back to one limit, where its window still is the one that begins at `start`."""
+
+    start: int
+    count: int
+    amount: str
+
+
+class ExpiredData(Struct, frozen=True, omit_defaults=True):
+    """Payload of `budget/expired`: reservation id -> amount; limit -> what is given back."""
 
     reservations: dict[str, str]
+    counted: dict[str, GivenBack] | None = None
+
+
+class GrantData(Struct, frozen=True, omit_defaults=True):
+    """Payload of `access_granted`, `access_modified` and `access_revoked` (which has no role)."""
+
+    user_id: str
+    role: str | None = None
+
+
+class ConfigBody(Struct, frozen=True, omit_defaults=True):
+    """One version of a config, as its fact and the topic of configs carry it."""
+
+    id: str
+    type: ConfigType
+    scope: Scope
+    applies_to: str
+    tenant_id: str
+    version: int
+    effective_at: int
+    settings: Raw
+    name: str | None = None
+
+
+class ConfigData(Struct, frozen=True):
+    """Payload of `config/versioned`."""
+
+    config: ConfigBody
 
 
 class UpdatedData(Struct, frozen=True):
@@ -85,105 +167,12 @@ class CreatedData(Struct, frozen=True):
     entity: Entity
 
 
-_expired_decoder = msgspec.json.Decoder(ExpiredData)
-_updated_decoder = msgspec.json.Decoder(UpdatedData)
-_created_decoder = msgspec.json.Decoder(CreatedData)
-
-
-def units(amount: str | None) -> int:
-    """
-    Units of an amount inside a fact.
-
-    Raises:
-        ValueError: the fact was not written by these rules.
-    """
-    parsed = parse_amount(amount) if amount is not None else None
-    if parsed is None:
-        raise ValueError(f"not an amount: {amount!r}")
-    return parsed
-
-
 def budget_of(state: LedgerState, currency: str) -> Budget:
     """The budget of a currency, made where it is missing."""
     budget = state.budgets.get(currency)
     if budget is None:
         budget = state.budgets[currency] = Budget()
     return budget
-
-
-def apply(state: LedgerState, fact: Fact, fact_hash: str) -> LedgerState:
-    """Fold one fact into the state that it follows; the state handed in is given away."""
-    return apply_budget(apply_ledger(state, fact, fact_hash), fact)
-
-
-def apply_ledger(state: LedgerState, fact: Fact, fact_hash: str) -> LedgerState:
-    """The half of `apply` that table `ledgers` keeps: head of the chain and metadata."""
-    state.seq = fact.seq
-    state.head_hash = fact_hash
-    state.recorded_at = fact.recorded_at
-    if fact.type == FactType.LIFECYCLE:
-        fold = _LEDGER_FOLDS.get(fact.subtype)
-        if fold is not None:
-            fold(state, fact)
-    return state
-
-
-def apply_budget(state: LedgerState, fact: Fact) -> LedgerState:
-    """The half of `apply` that table `budgets` keeps: sums and open reservations."""
-    fold = _BUDGET_FOLDS.get((fact.type, fact.subtype)) or _BUDGET_FOLDS.get((fact.type, None))
-    if fold is not None:
-        fold(state, fact)
-    return state
-
-
-def _deposit(state: LedgerState, fact: Fact) -> None:
-    budget_of(state, str(fact.currency)).deposited += units(fact.amount)
-
-
-def _credit(state: LedgerState, fact: Fact) -> None:
-    budget_of(state, str(fact.currency)).credits += units(fact.amount)
-
-
-def _spend(state: LedgerState, fact: Fact) -> None:
-    budget_of(state, str(fact.currency)).spent += units(fact.amount)
-
-
-def _reserve(state: LedgerState, fact: Fact) -> None:
-    amount, currency = units(fact.amount), str(fact.currency)
-    reservation, expires_at = str(fact.reservation_id), fact.expires_at or 0
-    budget_of(state, currency).reserved += amount
-    state.holds[reservation] = Hold(currency, amount, expires_at, fact.recorded_at, fact.workflow_id)
-    push_expiry(state, expires_at, reservation)
-
-
-def _close(state: LedgerState, fact: Fact) -> Hold:
-    hold = state.holds.pop(str(fact.reservation_id))
-    budget_of(state, hold.currency).reserved -= hold.amount
-    return hold
-
-
-def _release(state: LedgerState, fact: Fact) -> None:
-    _close(state, fact)
-
-
-def _confirm(state: LedgerState, fact: Fact) -> None:
-    budget_of(state, _close(state, fact).currency).spent += units(fact.amount)
-
-
-def _expire(state: LedgerState, fact: Fact) -> None:
-    for reservation in _expired_decoder.decode(fact.data).reservations:
-        hold = state.holds.pop(reservation)
-        budget_of(state, hold.currency).reserved -= hold.amount
-
-
-def _create(state: LedgerState, fact: Fact) -> None:
-    state.entity = _created_decoder.decode(fact.data).entity
-
-
-def _update(state: LedgerState, fact: Fact) -> None:
-    assert state.entity is not None, "an update follows a creation"
-    changes = _updated_decoder.decode(fact.data).changes
-    state.entity = changed(state.entity, changes, fact.recorded_at)
 
 
 def changed(entity: Entity, changes: Changes, now_ms: int) -> Entity:
@@ -212,17 +201,3 @@ def due_holds(state: LedgerState, now_ms: int) -> list[str]:
         if hold is not None and hold.expires_at == expires_at and reservation not in due[-1:]:
             due.append(reservation)
     return due
-
-
-_Fold = Callable[[LedgerState, Fact], None]
-_LEDGER_FOLDS: Final[dict[str | None, _Fold]] = {FactType.CREATED: _create, FactType.UPDATED: _update}
-_BUDGET_FOLDS: Final[dict[tuple[str, str | None], _Fold]] = {
-    (FactType.DEPOSIT, None): _deposit,
-    (FactType.CREDIT_ISSUED, None): _credit,
-    (FactType.CHARGE, None): _spend,
-    (FactType.BUDGET, FactType.DEDUCTED): _spend,
-    (FactType.BUDGET, FactType.RESERVED): _reserve,
-    (FactType.BUDGET, FactType.CONFIRMED): _confirm,
-    (FactType.BUDGET, FactType.RELEASED): _release,
-    (FactType.BUDGET, FactType.EXPIRED): _expire,
-}

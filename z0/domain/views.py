@@ -5,16 +5,21 @@ from typing import Final
 
 from msgspec import Struct
 
-from z0.domain.answer import BudgetView, ReservationView
+from z0.domain.answer import BudgetView, ChargeView, CounterView, ReservationView, SettlementView
 from z0.domain.entity import Entity
+from z0.domain.facts import FactType
 from z0.domain.money import format_amount
-from z0.domain.state import Budget, Hold, LedgerState
+from z0.domain.state import Budget, Charge, ConfigHead, Hold, LedgerState
 
 RESERVATIONS_SHOWN_MAX: Final = 1_000  # an answer stays under a frame's size also for the hottest ledger
+CHARGES_SHOWN_MAX: Final = 1_000
 
 
 class StateView(Struct, frozen=True):
-    """The state of one entity: metadata, head of its chain, budgets by currency, open reservations (at most 1,000)."""
+    """
+    The state of one entity: metadata, head of its chain, budgets by currency, open reservations and unsettled charges (at
+    most 1,000 of each, oldest first), what limits have counted, roles by user, the newest version of a config.
+    """
 
     entity: Entity
     seq: int
@@ -23,6 +28,12 @@ class StateView(Struct, frozen=True):
     budgets: dict[str, BudgetView]
     reservations: dict[str, ReservationView]
     reservations_open: int
+    settlement: dict[str, SettlementView]
+    charges: dict[str, ChargeView]
+    charges_open: int
+    caps: dict[str, CounterView]
+    access: dict[str, str]
+    config: ConfigHead | None
 
 
 def budget_view(budget: Budget) -> BudgetView:
@@ -43,6 +54,29 @@ def _reservation_view(hold: Hold) -> ReservationView:
     return ReservationView(hold.currency, format_amount(hold.amount), hold.expires_at, hold.created_at, hold.workflow_id)
 
 
+def _charge_view(charge: Charge) -> ChargeView:
+    return ChargeView(charge.currency, format_amount(charge.amount), _stage(charge), charge.incurred_at)
+
+
+def _stage(charge: Charge) -> str:
+    return FactType.PENDING if charge.is_pending else FactType.INCURRED
+
+
+def _settlement(state: LedgerState) -> dict[str, SettlementView]:
+    exposure: dict[tuple[str, str], int] = {}
+    for charge in state.charges.values():
+        key = charge.currency, _stage(charge)
+        exposure[key] = exposure.get(key, 0) + charge.amount
+    return {
+        currency: SettlementView(
+            format_amount(budget.prepaid),
+            format_amount(exposure.get((currency, FactType.INCURRED), 0)),
+            format_amount(exposure.get((currency, FactType.PENDING), 0)),
+        )
+        for currency, budget in state.budgets.items()
+    }
+
+
 def state_view(state: LedgerState) -> StateView:
     """The state for a reader; the entity exists."""
     assert state.entity is not None, "a view of nothing"
@@ -55,4 +89,10 @@ def state_view(state: LedgerState) -> StateView:
         budgets={currency: budget_view(budget) for currency, budget in state.budgets.items()},
         reservations={name: _reservation_view(hold) for name, hold in shown},
         reservations_open=len(state.holds),
+        settlement=_settlement(state),
+        charges={name: _charge_view(charge) for name, charge in islice(state.charges.items(), CHARGES_SHOWN_MAX)},
+        charges_open=len(state.charges),
+        caps={key: CounterView(c.start, c.count, format_amount(c.units)) for key, c in (state.caps or {}).items()},
+        access=dict(state.access or {}),
+        config=state.config,
     )

@@ -4,58 +4,41 @@ One round: decide the commands that wait, in memory. Owns: what a round produces
 Everything that a round produces is held back until its facts are acked (`z0.log.engine` keeps the order).
 """
 
-import base64
 from collections.abc import Callable, Mapping
-from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from z0.codec import decode_command, digest_of, encode_command, encode_fact
+from z0.codec import encode_fact
 from z0.domain.answer import Answer
-from z0.domain.check import check_form
-from z0.domain.commands import COMMAND_BYTES_MAX, Command, CreateEntity
-from z0.domain.decide import Draft, Refusal, decide, expiry_drafts, refusal_draft
-from z0.domain.facts import NO_DATA, RULES_VERSION, Cause, Fact, Links
+from z0.domain.appending import NAMED_TYPES
+from z0.domain.commands import Authorize, Check, Command, CreateEntity, PutConfig, Read
+from z0.domain.decide import creation_draft, decide, look
+from z0.domain.draft import Case, Draft, Reference, Refusal, refusal_draft
+from z0.domain.expiry import expiry_drafts
+from z0.domain.facts import Cause, Fact
+from z0.domain.fold import apply
 from z0.domain.ids import parse_ledger_id
 from z0.domain.outcome import Kind, Outcome, kind
-from z0.domain.state import LedgerState, apply
+from z0.domain.policy import Policy
+from z0.domain.record import Asked, Place, fact_of
+from z0.domain.state import LedgerState
 from z0.domain.views import state_view
-from z0.log.inbox import CommandBatch, Direct, Inbox, Kafka, KafkaRecord
-from z0.log.index import CommandIndex, Entry, key_of
-from z0.log.ports import Message
+from z0.log.inbox import Direct, Inbox, Kafka, KafkaRecord
+from z0.log.index import CommandIndex, Entry, reference_key
+from z0.log.ports import Message, Policies
+from z0.log.round import Prepared, Round, dead_letter, prepare
 from z0.log.working_set import WorkingSet
-from z0.names import COMMANDS, DEAD_LETTERS
+from z0.names import COMMANDS
 
 ROUND_COMMANDS_MAX: Final = 2_000  # about 40 ms of deciding, only ever with a backlog and nobody waiting at the direct door
 ROUND_BYTES_MAX: Final = 1536 * 1024  # soft: a round ends above it; one command's facts may go beyond (topic limit 8 MiB)
+EXPIRY_LEDGERS_MAX: Final = 500  # whose reservations expire in one round: about 10 ms; the next round takes the next
 RECORD_OVERHEAD_BYTES: Final = 32
-LETTER_KEY_BYTES_MAX: Final = 1024
 FORWARDED_HEADER: Final = "z0-forwarded"
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Round:
-    """What one round produced, and to whom it is owed."""
-
-    __slots__ = ("acknowledge", "answers", "base_offset", "bytes", "entries", "outbox", "records", "touched")
-
-    def __init__(self, base_offset: int) -> None:
-        self.base_offset = base_offset
-        self.records: list[tuple[bytes, bytes]] = []
-        self.bytes = 0
-        self.answers: list[tuple[Direct, Answer]] = []
-        self.entries: dict[str, Entry] = {}
-        self.outbox: list[Message] = []
-        self.touched: dict[str, None] = {}
-        self.acknowledge: list[CommandBatch] = []
-
-    @property
-    def next_offset(self) -> int:
-        """Where the next fact would go."""
-        return self.base_offset + len(self.records)
 
 
 class _Result(Struct, frozen=True, gc=False):
@@ -67,14 +50,16 @@ class _Result(Struct, frozen=True, gc=False):
     command_id: str = ""
     ledger_id: str = ""
     state: bytes = b""
+    eligibility: bytes = b""
     forward_to: int | None = None
+    detail: str | None = None
 
 
-def _refused(outcome: Outcome, command: Command | None) -> _Result:
+def _refused(outcome: Outcome, command: Command | None, detail: str | None = None) -> _Result:
     """A refusal that leaves no fact."""
     if command is None:
-        return _Result(outcome)
-    return _Result(outcome, command_id=command.id, ledger_id=command.ledger_id)
+        return _Result(outcome, detail=detail)
+    return _Result(outcome, command_id=command.id, ledger_id=command.ledger_id, detail=detail)
 
 
 class Decider:
@@ -87,6 +72,7 @@ class Decider:
         epoch: int,
         working: WorkingSet,
         index: CommandIndex,
+        policies: Policies,
         partition_of: Callable[[str], int],
         applied: int,
         batch_time_ms: int,
@@ -95,9 +81,12 @@ class Decider:
         self._epoch = epoch
         self._working = working
         self._index = index
+        self._policies = policies
         self._partition_of = partition_of
         self._pending: dict[str, Entry] = {}
+        self._pending_references: dict[str, Reference] = {}
         self._first: Mapping[str, Entry] = {}
+        self._references: Mapping[str, Reference] = {}
         self.carried: list[Direct | Kafka] = []
         self.applied = applied
         self.batch_time_ms = batch_time_ms
@@ -106,11 +95,14 @@ class Decider:
         """Take commands until the round is full. Time never goes back within a partition."""
         self.batch_time_ms = max(self.batch_time_ms, now_ms)
         round_ = Round(base_offset)
+        self._expire_due(round_)
         items = self.carried + list(inbox.take(ROUND_COMMANDS_MAX - len(self.carried), ROUND_BYTES_MAX))
         self.carried = []
         prepared = [self._prepare(item) for item in items]
         # One look-up for all: a single one costs 0.3 us, but gives the interpreter's lock away, and taking it back 4 us.
         self._first = self._index.get_many([p.key for p in prepared if p.key])
+        references = [p.reference for p in prepared if p.reference]
+        self._references = self._index.references(references) if references else {}
         for number, ready in enumerate(prepared, 1):
             self._decide_item(ready, round_)
             if round_.bytes > ROUND_BYTES_MAX:
@@ -118,20 +110,39 @@ class Decider:
                 break
         return round_
 
+    def is_due(self, now_ms: int) -> bool:
+        """Whether a reservation of some ledger, in memory or not, has come to its end."""
+        return self._working.is_due(max(self.batch_time_ms, now_ms))
+
     def settled(self, round_: Round) -> None:
         """The round's entries are in the index now."""
         for key in round_.entries:
             self._pending.pop(key, None)
+        for key in round_.references:
+            self._pending_references.pop(key, None)
 
-    def _prepare(self, item: Direct | Kafka) -> "_Prepared":
-        """Everything that needs neither state nor index."""
+    def _prepare(self, item: Direct | Kafka) -> Prepared:
         if isinstance(item, Direct):
-            return _prepare(item, item.group.commands[item.place], None)
+            return prepare(item, item.group.commands[item.place], None)
         if item.command.offset <= self.applied:  # its effects are in the log already
-            return _Prepared(item)
-        return _prepare(item, item.command.value or b"", item.command)
+            return Prepared(item)
+        return prepare(item, item.command.value or b"", item.command)
 
-    def _decide_item(self, ready: "_Prepared", round_: Round) -> None:
+    def _expire_due(self, round_: Round) -> None:
+        """The timer's command: expire what is due on ledgers that nobody touches, also on those outside memory."""
+        for ledger_id in self._working.take_due(self.batch_time_ms, EXPIRY_LEDGERS_MAX):
+            state = self._working.get(ledger_id)
+            if state is None or state.entity is None:
+                continue
+            self._expire(state, ledger_id, round_)
+            self._working.schedule(ledger_id, state)
+
+    def _expire(self, state: LedgerState, ledger_id: str, round_: Round) -> None:
+        assert state.entity is not None, "it has reservations"
+        for draft in expiry_drafts(state, self.batch_time_ms):
+            self._append(state, ledger_id, state.entity.tenant_id, draft, None, round_)
+
+    def _decide_item(self, ready: Prepared, round_: Round) -> None:
         item = ready.item
         if isinstance(item, Direct):
             round_.answers.append((item, self._answer(self._decide(ready, round_), round_)))
@@ -160,7 +171,9 @@ class Decider:
                 partition=self._partition,
                 offset=round_.next_offset - 1,
                 recorded_at=self.batch_time_ms,
+                detail=result.detail,
                 state=result.state,
+                eligibility=result.eligibility,
             )
         return Answer(
             result.command_id,
@@ -175,9 +188,12 @@ class Decider:
             entry.available,
             entry.reservation_id,
             entry.expires_at,
+            entry.detail,
+            b"",
+            result.eligibility,
         )
 
-    def _decide(self, ready: "_Prepared", round_: Round) -> _Result:
+    def _decide(self, ready: Prepared, round_: Round) -> _Result:
         command = ready.command
         if ready.outcome is not None or command is None:
             return _refused(ready.outcome or Outcome.MALFORMED, command)
@@ -200,9 +216,9 @@ class Decider:
         outcome = Outcome.WRONG_KEY if forwarded else Outcome.NOT_OWNER
         return _Result(outcome, command_id=command.id, ledger_id=command.ledger_id, forward_to=forward_to)
 
-    def _known(self, command: Command, state: LedgerState | None, ready: "_Prepared", round_: Round) -> _Result:
+    def _known(self, command: Command, state: LedgerState | None, ready: Prepared, round_: Round) -> _Result:
         first = self._pending.get(ready.key) or self._first.get(ready.key)
-        if first is not None:
+        if first is not None and not first.is_forgotten(self.batch_time_ms):
             if first.digest != ready.digest:
                 return _refused(Outcome.ID_REUSED, command)
             return _Result(first.outcome, entry=first, repeated=True, command_id=command.id, ledger_id=command.ledger_id)
@@ -213,101 +229,107 @@ class Decider:
             state = self._working.get_or_new(command.ledger_id)
         return self._fresh(command, state, ready, round_)
 
-    def _fresh(self, command: Command, state: LedgerState, ready: "_Prepared", round_: Round) -> _Result:
+    def _fresh(self, command: Command, state: LedgerState, ready: Prepared, round_: Round) -> _Result:
         if state.expiries and state.expiries[0][0] <= self.batch_time_ms:
-            for draft in expiry_drafts(state, self.batch_time_ms):
-                self._append(state, command, draft, None, None, round_)
-        decision = decide(state, command, ready.units, self.batch_time_ms)
-        if decision is None:
+            self._expire(state, command.ledger_id, round_)
+        if type(command) is Read:
             view = _encode(state_view(state))
             return _Result(Outcome.ACCEPTED, command_id=command.id, ledger_id=command.ledger_id, state=view)
-        outcome = Outcome.ACCEPTED
-        if isinstance(decision, Refusal):
-            outcome = decision.outcome
-            if state.entity is None:  # a creation: there is no ledger yet to put the refusal on
-                return _refused(outcome, command)
-            decision = refusal_draft(state, command, decision, ready.canonical)
-        entry = self._append(state, command, decision, outcome, ready, round_)
-        self._pending[ready.key] = round_.entries[ready.key] = entry
-        return _Result(outcome, entry=entry, command_id=command.id, ledger_id=command.ledger_id)
+        case = self._case(command, ready)
+        if type(command) is Check and isinstance(case, Case):
+            found = _encode(look(state, command, case, None))
+            return _Result(Outcome.ACCEPTED, command_id=command.id, ledger_id=command.ledger_id, eligibility=found)
+        decision = case if isinstance(case, Refusal) else decide(state, command, case)
+        assert decision is not None, "reads are answered above"
+        return self._record(state, command, case, decision, ready, round_)
 
-    def _append(
+    def _case(self, command: Command, ready: Prepared) -> Case | Refusal:
+        """Everything that the decision needs and that is not in the ledger."""
+        now = self.batch_time_ms
+        policy = self._policies.policy(command.tenant_id, command.ledger_id, now)
+        if type(command) is PutConfig:
+            refusal = self._policies.refuse(command, now)
+            if refusal is not None:
+                return refusal
+        elif policy.prices and command.config_id is not None and command.config_version is not None:
+            pinned = self._pinned(policy, command.config_id, command.config_version)
+            if pinned is None:
+                return Refusal(Outcome.UNKNOWN_CONFIG_VERSION, f"config.{command.config_id}")
+            policy = pinned
+        reference = None
+        if ready.reference:
+            reference = self._pending_references.get(ready.reference) or self._references.get(ready.reference)
+        return Case(ready.units, now, policy, reference)
+
+    def _pinned(self, policy: Policy, config_id: str, version: int) -> Policy | None:
+        """A retry of a priced command may name the version that priced it first; ids of other configs are links only."""
+        if not any(price.config_id == config_id for price in policy.prices.values()):
+            return policy
+        return self._policies.pinned(policy, config_id, version)
+
+    def _record(
         self,
         state: LedgerState,
         command: Command,
-        draft: Draft,
-        outcome: Outcome | None,
-        ready: "_Prepared | None",
+        case: Case | Refusal,
+        decision: Draft | Refusal,
+        ready: Prepared,
         round_: Round,
-    ) -> Entry:
+    ) -> _Result:
+        outcome, detail, refusal = Outcome.ACCEPTED, None, None
+        if isinstance(decision, Refusal):
+            refusal, outcome, detail = decision, decision.outcome, decision.detail
+            if state.entity is None:  # a creation: there is no ledger yet to put the refusal on
+                return _refused(outcome, command, detail)
+            decision = refusal_draft(state, command, decision, ready.canonical)
+        elif state.entity is None and type(command) is PutConfig:
+            self._append(state, command.ledger_id, command.tenant_id, creation_draft(command, self.batch_time_ms), None, round_)
+        kafka = ready.kafka
+        cause = Cause(COMMANDS, self._partition, kafka.offset) if kafka is not None else None
+        versions = case.policy.versions if isinstance(case, Case) else self._present_versions(command)
+        asked = Asked(command, ready.digest, outcome, cause, versions)
+        fact = self._append(state, command.ledger_id, command.tenant_id, decision, asked, round_)
+        entry = _entry(fact, ready.digest, outcome, detail)
+        self._pending[ready.key] = round_.entries[ready.key] = entry
+        found = b""
+        if type(command) is Authorize and kafka is None and isinstance(case, Case):
+            found = _encode(look(state, command, case, refusal))
+        return _Result(outcome, entry, command_id=command.id, ledger_id=command.ledger_id, eligibility=found)
+
+    def _present_versions(self, command: Command) -> msgspec.Raw:
+        return self._policies.policy(command.tenant_id, command.ledger_id, self.batch_time_ms).versions
+
+    def _append(
+        self, state: LedgerState, ledger_id: str, tenant_id: str, draft: Draft, asked: Asked | None, round_: Round
+    ) -> Fact:
         """Give a draft its place: the next seq of its ledger, the next offset of the log; and fold it."""
-        seq, offset = state.seq + 1, round_.next_offset
-        asked = ready is not None
-        digest = ready.digest if ready is not None else None
-        ledger_id = command.ledger_id
-        kafka = ready.kafka if ready is not None else None
-        fact = Fact(
-            f"{ledger_id}.{seq}",
-            ledger_id,
-            seq,
-            draft.type,
-            _event_time(command, outcome) or self.batch_time_ms,
-            self.batch_time_ms,
-            command.tenant_id,
-            ledger_id.partition("_")[2],
-            self._epoch,
-            offset,
-            state.head_hash,
-            RULES_VERSION,
-            draft.subtype,
-            outcome._value_ if outcome is not None else None,
-            command.id if asked else None,
-            digest,
-            draft.amount,
-            draft.currency,
-            draft.held,
-            draft.available,
-            draft.reservation_id,
-            draft.expires_at,
-            draft.data,
-            NO_DATA,
-            None,
-            Cause(COMMANDS, self._partition, kafka.offset) if kafka is not None else None,
-            **(_links(command) if asked else {}),
-        )
+        fact = fact_of(state, draft, Place(ledger_id, tenant_id, self._epoch, round_.next_offset, self.batch_time_ms), asked)
         value, fact_hash = encode_fact(fact)
         round_.records.append((ledger_id.encode(), value))
         round_.bytes += len(value) + len(ledger_id) + RECORD_OVERHEAD_BYTES
         round_.touched[ledger_id] = self._working.dirty[ledger_id] = None  # from here on it must not leave memory
         apply(state, fact, fact_hash)
-        return Entry(
-            digest or "",
-            outcome or Outcome.ACCEPTED,
-            offset,
-            seq,
-            self.batch_time_ms,
-            draft.currency if draft.available is not None else None,
-            draft.available,
-            draft.reservation_id,
-            draft.expires_at,
-        )
+        if draft.expires_at is not None:
+            self._working.schedule(ledger_id, state)
+        if draft.type in NAMED_TYPES:
+            key = reference_key(tenant_id, ledger_id, fact.seq)
+            self._pending_references[key] = round_.references[key] = Reference(fact.type, fact.timestamp, fact_hash)
+        return fact
 
 
-_LINK_FIELDS: Final = (*Links.__struct_fields__, "reply_to")
-_links_of = attrgetter(*_LINK_FIELDS)
-_NO_LINKS: Final = (None,) * len(_LINK_FIELDS)
-
-
-def _event_time(command: Command, outcome: Outcome | None) -> int | None:
-    """The caller's event time, where the caller gave one that was not refused and the fact is the caller's own."""
-    return command.timestamp if outcome is not None and outcome is not Outcome.TIMESTAMP_OUT_OF_BOUNDS else None
-
-
-def _links(command: Command) -> dict[str, Any]:
-    values = _links_of(command)
-    if values == _NO_LINKS:  # most commands: one comparison instead of a dictionary
-        return {}
-    return {name: value for name, value in zip(_LINK_FIELDS, values, strict=True) if value is not None}
+def _entry(fact: Fact, digest: str, outcome: Outcome, detail: str | None) -> Entry:
+    return Entry(
+        digest,
+        outcome,
+        fact.offset,
+        fact.seq,
+        fact.recorded_at,
+        fact.currency if fact.available is not None else None,
+        fact.available,
+        fact.reservation_id,
+        fact.expires_at,
+        detail,
+    )
 
 
 def _refused_unrecorded(command: Command, state: LedgerState | None) -> Outcome | None:
@@ -315,69 +337,8 @@ def _refused_unrecorded(command: Command, state: LedgerState | None) -> Outcome 
     entity = state.entity if state is not None else None
     if type(command) is CreateEntity:
         return Outcome.ENTITY_EXISTS if entity is not None and entity.tenant_id != command.tenant_id else None
+    if type(command) is PutConfig and entity is None:
+        return None
     if entity is None or entity.tenant_id != command.tenant_id:
         return Outcome.UNKNOWN_ENTITY
     return None
-
-
-class _Prepared:
-    """A command read and checked; `key` is empty where it cannot be decided (`outcome` says why) or need not be."""
-
-    __slots__ = ("canonical", "command", "digest", "item", "kafka", "key", "outcome", "units")
-
-    def __init__(self, item: Direct | Kafka) -> None:
-        self.item = item
-        self.command: Command | None = None
-        self.kafka: KafkaRecord | None = None
-        self.outcome: Outcome | None = None
-        self.units: int | None = None
-        self.canonical = b""
-        self.digest = self.key = ""
-
-
-_AFTER_WRONG_KEY: Final = (None, Outcome.BAD_AMOUNT, Outcome.UNKNOWN_CURRENCY)  # by precedence
-
-
-def _prepare(item: Direct | Kafka, value: bytes, kafka: KafkaRecord | None) -> _Prepared:
-    ready = _Prepared(item)
-    ready.kafka = kafka
-    command = decode_command(value)
-    if isinstance(command, Outcome):
-        ready.outcome = command
-        return ready
-    ready.command = command
-    ready.outcome, ready.units = check_form(command)
-    if kafka is not None and kafka.key != command.ledger_id.encode() and ready.outcome in _AFTER_WRONG_KEY:
-        ready.outcome = Outcome.WRONG_KEY if parse_ledger_id(command.ledger_id) is not None else Outcome.BAD_LEDGER_ID
-    if ready.outcome is None:
-        ready.canonical = encode_command(command)
-        ready.digest = digest_of(ready.canonical)
-        ready.key = key_of(command.tenant_id, command.ledger_id, command.id)
-    return ready
-
-
-def dead_letter(partition: int, command: KafkaRecord, reason: Outcome) -> Message:
-    """The dead letter of a Kafka command: reason, topic, partition, offset, and the bytes as they came."""
-    letter = {
-        "reason": reason,
-        "topic": COMMANDS,
-        "partition": partition,
-        "offset": command.offset,
-        "key": _text(command.key),
-        "bytes": len(command.value or b""),
-        **_value(command.value),
-    }
-    return Message(DEAD_LETTERS, b"%s-%d-%d" % (COMMANDS.encode(), partition, command.offset), _encode(letter))
-
-
-def _text(value: bytes | None) -> str | None:
-    return value[:LETTER_KEY_BYTES_MAX].decode(errors="replace") if value is not None else None
-
-
-def _value(value: bytes | None) -> dict[str, str | None]:
-    """At most the first 256 KiB: the letter of a record that is too large must fit a record; topic and offset have the rest."""
-    value = value[:COMMAND_BYTES_MAX] if value is not None else None
-    try:
-        return {"value": value.decode() if value is not None else None}
-    except UnicodeDecodeError:
-        return {"value_base64": base64.b64encode(value or b"").decode()}

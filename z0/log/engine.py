@@ -27,11 +27,12 @@ from z0.codec import Floor
 from z0.domain.answer import Answer
 from z0.domain.outcome import Outcome
 from z0.errors import EpochDead, LogBroken, Unreachable
-from z0.log.deciding import Decider, Round
+from z0.log.deciding import Decider
 from z0.log.inbox import CommandBatch, Direct, DirectGroup, Inbox
 from z0.log.index import CommandIndex
-from z0.log.ports import Appended, CommandBounds, Lease, Log, Outbox, Snapshots
+from z0.log.ports import Appended, CommandBounds, Lease, Log, Outbox, Policies, Snapshots
 from z0.log.recovery import Epoch, begin
+from z0.log.round import Round
 from z0.log.snapshotting import Snapshotter
 from z0.log.validity import Position
 from z0.log.working_set import WorkingSet
@@ -62,6 +63,7 @@ class Ports(NamedTuple):
     outbox: Outbox
     lease: Lease
     clock: Clock
+    policies: Policies
     open_index: Callable[[int], CommandIndex]
     partition_of: Callable[[str], int]
     command_bounds: Callable[[int], Awaitable[CommandBounds]] | None = None  # of `z0.commands`, where there is one
@@ -120,8 +122,9 @@ class PartitionEngine:
         return taken
 
     def tick(self) -> None:
-        """Time has passed: wake up for what is due although nobody asks."""
-        self._work.set()
+        """The worker's timer: look whether reservations have come to their end."""
+        if self._decider is not None and self._decider.is_due(self._ports.clock.wall_ms()):
+            self._work.set()
 
     @property
     def has_room(self) -> bool:
@@ -183,6 +186,7 @@ class PartitionEngine:
             epoch=epoch.number,
             working=working,
             index=self._index,
+            policies=ports.policies,
             partition_of=ports.partition_of,
             applied=epoch.applied,
             batch_time_ms=epoch.batch_time_ms,
@@ -245,7 +249,7 @@ class PartitionEngine:
         while not self._stopping:
             if self._in_flight is not None and len(self._inbox) < OVERLAP_MIN:
                 await self._settle()
-            elif len(self._inbox) or self._decider.carried:
+            elif len(self._inbox) or self._decider.carried or self._decider.is_due(self._ports.clock.wall_ms()):
                 await self._round()
             else:
                 await self._idle()
@@ -317,7 +321,7 @@ class PartitionEngine:
         if round_.records:
             self._acked_offset = round_.next_offset
             self._deaths = 0
-            self._index.put(round_.entries, Position(self._acked_offset, self._epoch.number))
+            self._index.put(round_.entries, Position(self._acked_offset, self._epoch.number), round_.references)
             self._decider.settled(round_)
             self._working.dirty.update(round_.touched)
             self.facts_appended += len(round_.records)

@@ -13,11 +13,13 @@ import msgspec
 from msgspec import Struct
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
-from z0.domain.facts import Fact
+from z0.domain.draft import Reference
+from z0.domain.facts import Fact, FactType
 from z0.domain.outcome import Outcome
 from z0.log.validity import Position
 
 RETENTION_MS: Final = 35 * 24 * 3600 * 1000
+NOTHING: Final[Mapping[str, Reference]] = {}
 
 
 class Entry(Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
@@ -32,11 +34,28 @@ class Entry(Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     available: str | None = None
     reservation_id: str | None = None
     expires_at: int | None = None
+    detail: str | None = None
+
+    def is_forgotten(self, now_ms: int) -> bool:
+        """Whether the id is free again: by the batch's time, so that it does not depend on when a store compacts."""
+        return self.recorded_at < now_ms - RETENTION_MS
 
 
 def key_of(tenant_id: str, ledger_id: str, command_id: str) -> str:
     """The index key: ids are unique within (tenant, ledger)."""
     return f"{tenant_id}\x00{ledger_id}\x00{command_id}"
+
+
+def reference_key(tenant_id: str, ledger_id: str, seq: int) -> str:
+    """The index key of a fact that others may name; no command id can look like it."""
+    return f"{tenant_id}\x00{ledger_id}\x01{seq}"
+
+
+class _Detail(Struct, frozen=True):
+    detail: str | None = None
+
+
+_decode_detail = msgspec.json.Decoder(_Detail).decode
 
 
 def entry_of(fact: Fact) -> Entry | None:
@@ -53,18 +72,23 @@ def entry_of(fact: Fact) -> Entry | None:
         fact.available,
         fact.reservation_id,
         fact.expires_at,
+        _decode_detail(fact.data).detail if fact.type == FactType.DECISION else None,
     )
 
 
 class CommandIndex(Protocol):
-    """The index of one partition."""
+    """The index of one partition: command ids, and the facts that others may name."""
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, Entry]:
         """The entries of those keys whose ids were seen."""
         ...
 
-    def put(self, entries: Mapping[str, Entry], position: Position) -> None:
-        """Keep entries and the log position up to which the index is complete, together."""
+    def references(self, keys: Sequence[str]) -> Mapping[str, Reference]:
+        """What is kept of those facts that are in the index."""
+        ...
+
+    def put(self, entries: Mapping[str, Entry], position: Position, references: Mapping[str, Reference] = NOTHING) -> None:
+        """Keep entries, references and the log position up to which the index is complete, together."""
         ...
 
     def position(self) -> Position:
@@ -81,13 +105,18 @@ class MemoryIndex:
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
+        self._references: dict[str, Reference] = {}
         self._position = Position()
 
     def get_many(self, keys: Sequence[str]) -> Mapping[str, Entry]:
         return {key: self._entries[key] for key in keys if key in self._entries}
 
-    def put(self, entries: Mapping[str, Entry], position: Position) -> None:
+    def references(self, keys: Sequence[str]) -> Mapping[str, Reference]:
+        return {key: self._references[key] for key in keys if key in self._references}
+
+    def put(self, entries: Mapping[str, Entry], position: Position, references: Mapping[str, Reference] = NOTHING) -> None:
         self._entries.update(entries)
+        self._references.update(references)
         self._position = position
 
     def position(self) -> Position:
@@ -100,6 +129,7 @@ class MemoryIndex:
 _POSITION_KEY: Final = b"\xff position"
 _encode = msgspec.msgpack.Encoder().encode
 _decode_entry = msgspec.msgpack.Decoder(Entry).decode
+_decode_reference = msgspec.msgpack.Decoder(Reference).decode
 _decode_position = msgspec.msgpack.Decoder(Position).decode
 
 
@@ -118,10 +148,16 @@ class RocksIndex:
         stored = self._db.get([key.encode() for key in keys])
         return {key: _decode_entry(value) for key, value in zip(keys, stored, strict=True) if value is not None}
 
-    def put(self, entries: Mapping[str, Entry], position: Position) -> None:
+    def references(self, keys: Sequence[str]) -> Mapping[str, Reference]:
+        stored = self._db.get([key.encode() for key in keys])
+        return {key: _decode_reference(value) for key, value in zip(keys, stored, strict=True) if value is not None}
+
+    def put(self, entries: Mapping[str, Entry], position: Position, references: Mapping[str, Reference] = NOTHING) -> None:
         batch = WriteBatch(raw_mode=True)
         for key, entry in entries.items():
             batch.put(key.encode(), _encode(entry))
+        for key, reference in references.items():
+            batch.put(key.encode(), _encode(reference))
         batch.put(_POSITION_KEY, _encode(position))
         self._db.write(batch)
         self._position = position

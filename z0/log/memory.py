@@ -6,10 +6,13 @@ simulations and trying things out. It keeps the same contract as Kafka (contract
 import asyncio
 from asyncio import Future
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from z0.clock import Clock, SystemClock
 from z0.codec import Floor
+from z0.domain.commands import PutConfig
+from z0.domain.draft import Refusal
+from z0.domain.policy import NO_POLICY, Policy
 from z0.errors import LogBroken
 from z0.log.ports import Appended, Message, Record
 from z0.log.snapshot import LedgerSnapshot
@@ -80,6 +83,11 @@ class MemorySnapshots:
     def load(self, partition: int, ledger_id: str) -> LedgerSnapshot | None:
         return self._snapshots.get((partition, ledger_id))
 
+    def expiries(self, partition: int) -> Iterator[tuple[str, int]]:
+        for (where, ledger_id), snapshot in self._snapshots.items():
+            if where == partition and snapshot.budget is not None and snapshot.budget.first_expiry:
+                yield ledger_id, snapshot.budget.first_expiry
+
     def floor(self, partition: int) -> Floor:
         return self._floors.get(partition, Floor())
 
@@ -116,3 +124,16 @@ class MemoryLease:
 
     def holds(self) -> bool:
         return self.held
+
+
+class NoPolicies:
+    """A ledger without configs."""
+
+    def policy(self, tenant_id: str, ledger_id: str, at_ms: int) -> Policy:
+        return NO_POLICY
+
+    def pinned(self, policy: Policy, config_id: str, version: int) -> Policy | None:
+        return None
+
+    def refuse(self, command: PutConfig, at_ms: int) -> Refusal | None:
+        return None

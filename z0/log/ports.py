@@ -3,12 +3,12 @@ What the engine and the readers need from the outside, as small protocols. Owns:
 """
 
 from asyncio import Future
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from z0.codec import Floor
 from z0.domain.commands import PutConfig
-from z0.domain.decide import Refusal
+from z0.domain.draft import Refusal
 from z0.domain.policy import Policy
 from z0.log.snapshot import LedgerSnapshot
 
@@ -104,6 +104,10 @@ class Snapshots(Protocol):
 
     def load(self, partition: int, ledger_id: str) -> LedgerSnapshot | None:
         """The newest snapshot that is not void."""
+        ...
+
+    def expiries(self, partition: int) -> Iterable[tuple[str, int]]:
+        """(ledger id, when its first reservation ends) of every entity whose snapshot holds one."""
         ...
 
     def floor(self, partition: int) -> Floor:

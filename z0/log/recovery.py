@@ -3,6 +3,7 @@ Claim and recovery: how an epoch begins. Owns: steps 1 and 2 of the single-write
 
 Order of effects, and what a crash after each step does:
  1. Read the floor of the snapshots and the position of the index.       nothing happened
+    A lost index starts 35 days ago: at the claim in force there.
  2. Append the claim, acks=all; its offset is the epoch.                 an epoch without facts; the next claim voids it
  3. Fence the snapshots with the epoch, acked.                           the same; older snapshots are void from here on
  4. Replay from the floor (or the index's position) up to the claim.     nothing more was written; starts again at 1
@@ -13,9 +14,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from z0.clock import Clock
-from z0.codec import Claim, Floor, encode_claim
+from z0.codec import Claim, Floor, decode_fact, encode_claim
+from z0.domain.appending import NAMED_TYPES
+from z0.domain.draft import Reference
+from z0.domain.facts import StoredFact
 from z0.errors import EpochDead, LogBroken
-from z0.log.index import CommandIndex, Entry, entry_of, key_of
+from z0.log.index import RETENTION_MS, CommandIndex, Entry, entry_of, key_of, reference_key
 from z0.log.ports import Appended, Log, Record, Snapshots, Writer
 from z0.log.reader import FactReader
 from z0.log.validity import Position, Standing
@@ -55,13 +59,17 @@ async def begin(
         Unreachable: Kafka does not answer.
     """
     floor = snapshots.floor(partition)
-    start = Position() if snapshots.needs_full_replay(partition) else _start(floor, index.position())
-    await _check_bounds(log, partition, start)
+    full = snapshots.needs_full_replay(partition)
+    bounds = await log.bounds(partition)
+    known = await _index_start(partition, bounds, log, index, clock=clock)
+    start = Position() if full else _start(floor, known)
+    _check_bounds(bounds, partition, start)
     claim = Claim(partition=partition, owner=owner, address=address, claimed_at=clock.wall_ms(), floor=floor)
     writer = await log.writer(partition)
     epoch = await _claim(writer, claim, clock)
     await _fence(snapshots, partition, epoch)
-    replay = Replay(partition, start, floor, index, working)
+    working.load_expiries()
+    replay = Replay(partition, start, Floor() if full else floor, index, working)
     async for records in log.read(partition, start.next_offset, epoch):
         replay.fold(records)
     replay.finish(epoch)
@@ -73,8 +81,24 @@ def _start(floor: Floor, index: Position) -> Position:
     return min(Position(floor.fact_offset, floor.epoch), index, key=lambda position: position.next_offset)
 
 
-async def _check_bounds(log: Log, partition: int, start: Position) -> None:
-    first, end = await log.bounds(partition)
+async def _index_start(partition: int, bounds: tuple[int, int], log: Log, index: CommandIndex, *, clock: Clock) -> Position:
+    """Where the index goes on; an empty one begins with the epoch in force when the oldest id that counts was decided."""
+    known = index.position()
+    if known != Position():
+        return known
+    first, end = bounds
+    offset = await log.offset_at(partition, clock.wall_ms() - RETENTION_MS)
+    if offset <= first or offset >= end:
+        return known
+    async for records in log.read(partition, offset, offset + 1):
+        # Any claim is a right place to start: what is valid after it does not depend on what was before.
+        epoch = decode_fact(records[0].value).epoch if records[0].key != CLAIM_KEY else records[0].offset
+        return Position(max(epoch, 0))
+    return known
+
+
+def _check_bounds(bounds: tuple[int, int], partition: int, start: Position) -> None:
+    first, end = bounds
     if start.next_offset > end:
         raise LogBroken(f"z0.facts {partition} ends at {end}, but {start.next_offset} was read before: truncated or created anew")
     if start.next_offset < first:
@@ -106,10 +130,12 @@ class Replay:
 
     def __init__(self, partition: int, start: Position, floor: Floor, index: CommandIndex, working: WorkingSet) -> None:
         self._reader = FactReader(partition, start)
+        self._fold_from = floor.fact_offset
         self._index = index
         self._index_from = index.position().next_offset
         self._working = working
         self._entries: dict[str, Entry] = {}
+        self._references: dict[str, Reference] = {}
         self.applied = floor.applied
         self.batch_time_ms = floor.batch_time
 
@@ -118,16 +144,26 @@ class Replay:
         for read in self._reader.read(records):
             if read.standing is not Standing.VALID or read.fact is None:
                 continue
-            fact = read.fact
-            self._working.refold(fact)
-            self.batch_time_ms = max(self.batch_time_ms, fact.recorded_at)
-            if fact.cause is not None and fact.cause.topic == COMMANDS:
-                self.applied = max(self.applied, fact.cause.offset)
-            entry = entry_of(fact) if read.offset >= self._index_from else None
-            if entry is not None and fact.command_id is not None:
-                self._entries[key_of(fact.tenant_id, fact.ledger_id, fact.command_id)] = entry
+            if read.offset >= self._fold_from:
+                self._refold(read.fact)
+            if read.offset >= self._index_from:
+                self._remember(read.fact)
         if len(self._entries) >= INDEX_BATCH:
             self._put(self._reader.position)
+
+    def _refold(self, fact: StoredFact) -> None:
+        self._working.refold(fact)
+        self.batch_time_ms = max(self.batch_time_ms, fact.recorded_at)
+        if fact.cause is not None and fact.cause.topic == COMMANDS:
+            self.applied = max(self.applied, fact.cause.offset)
+
+    def _remember(self, fact: StoredFact) -> None:
+        entry = entry_of(fact)
+        if entry is not None and fact.command_id is not None:
+            self._entries[key_of(fact.tenant_id, fact.ledger_id, fact.command_id)] = entry
+        if fact.type in NAMED_TYPES:
+            key = reference_key(fact.tenant_id, fact.ledger_id, fact.seq)
+            self._references[key] = Reference(fact.type, fact.timestamp, fact.hash)
 
     def finish(self, epoch: int) -> None:
         """The claim itself is the last record below the first fact of the epoch."""
@@ -137,5 +173,5 @@ class Replay:
 
     def _put(self, position: Position) -> None:
         if position.next_offset > self._index.position().next_offset:
-            self._index.put(self._entries, position)
-        self._entries = {}
+            self._index.put(self._entries, position, self._references)
+        self._entries, self._references = {}, {}

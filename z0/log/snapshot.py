@@ -1,18 +1,24 @@
 """
-Snapshots of a ledger's state, in two parts. Owns: their wire form. The log wins over any of them.
+Snapshots of a ledger's state, in four parts. Owns: their wire form. The log wins over any of them.
 
-Each part says as of which offset of `z0.facts` it is: a replay folds a fact into a part only above that offset.
+Each part says as of which offset of `z0.facts` it is: a replay folds a fact into a part only above that offset. Parts that an
+entity never had are not written; once it has had one, every snapshot writes it, or a stale one would come back.
 Amounts are strings of units, because a count of 1e-12 units outgrows 64 bits. Metadata is JSON for the same reason:
 an entity's `data` may hold any integer that JSON may, and MessagePack ends at 64 bits.
 """
 
 import heapq
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from z0.domain.entity import Entity
-from z0.domain.state import Budget, Hold, LedgerState
+from z0.domain.state import Budget, Charge, ConfigHead, Counter, Ended, Hold, LedgerState
+
+BEFORE_ALL: Final = -1
+_Sums = tuple[str, str, str, str, str, str]
+_Hold = tuple[str | None, str, int, int, str | None, dict[str, int] | None, bool]
 
 
 class LedgerPart(Struct, frozen=True, array_like=True):
@@ -24,45 +30,108 @@ class LedgerPart(Struct, frozen=True, array_like=True):
     seq: int
     head_hash: str
     recorded_at: int
+    config: ConfigHead | None = None
 
 
 class BudgetPart(Struct, frozen=True, array_like=True):
-    """Table `budgets`: sums by currency (deposited, credits, spent, transferred_in, transferred_out, reserved) and open holds."""
+    """
+    Table `budgets`: sums by currency (deposited, credits, spent, transferred_in, transferred_out, reserved), open holds,
+    unsettled charges, what became of the last reservations. `first_expiry` is 0 where nothing is held.
+    """
 
     as_of: int
     epoch: int
-    budgets: dict[str, tuple[str, str, str, str, str, str]]
-    holds: dict[str, tuple[str, str, int, int, str | None]]
+    first_expiry: int
+    budgets: dict[str, _Sums]
+    holds: dict[str, _Hold]
+    charges: dict[str, tuple[str, str, int, bool]] = {}
+    ended: dict[str, tuple[str, int]] = {}
+
+
+class ExpiryHead(Struct, frozen=True, array_like=True):
+    """The beginning of a `BudgetPart`: enough to know when to look at the entity."""
+
+    as_of: int
+    epoch: int
+    first_expiry: int
+
+
+class CapsPart(Struct, frozen=True, array_like=True):
+    """Table `caps`: limit -> start of its window, count, units."""
+
+    as_of: int
+    epoch: int
+    counters: dict[str, tuple[int, int, str]]
+
+
+class AccessPart(Struct, frozen=True, array_like=True):
+    """Table `access`: user id -> role."""
+
+    as_of: int
+    epoch: int
+    roles: dict[str, str]
 
 
 class LedgerSnapshot(Struct, frozen=True):
-    """Both parts of one entity; each may be missing, and then starts from nothing."""
+    """All parts of one entity; each may be missing, and then starts from nothing."""
 
     ledger: LedgerPart | None
     budget: BudgetPart | None
+    caps: CapsPart | None = None
+    access: AccessPart | None = None
+
+    @property
+    def as_of(self) -> tuple[int, int, int, int]:
+        """The offset of each part in the order of the fields, -1 where it is missing."""
+        return _as_of(self.ledger), _as_of(self.budget), _as_of(self.caps), _as_of(self.access)
+
+
+def _as_of(part: LedgerPart | BudgetPart | CapsPart | AccessPart | None) -> int:
+    return part.as_of if part is not None else BEFORE_ALL
 
 
 _encode_ledger = msgspec.json.Encoder().encode
-_encode_budget = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder().encode
 _decode_ledger = msgspec.json.Decoder(LedgerPart).decode
 _decode_budget = msgspec.msgpack.Decoder(BudgetPart).decode
+_decode_caps = msgspec.msgpack.Decoder(CapsPart).decode
+_decode_access = msgspec.msgpack.Decoder(AccessPart).decode
+_decode_head = msgspec.msgpack.Decoder(ExpiryHead).decode
 
 
 def take(state: LedgerState, as_of: int, epoch: int) -> LedgerSnapshot:
     """The snapshot of a state that has folded every fact below and including offset `as_of`."""
-    ledger = LedgerPart(as_of, epoch, state.entity, state.seq, state.head_hash, state.recorded_at)
-    return LedgerSnapshot(ledger, BudgetPart(as_of, epoch, _budgets(state), _holds(state)))
+    return LedgerSnapshot(
+        LedgerPart(as_of, epoch, state.entity, state.seq, state.head_hash, state.recorded_at, state.config),
+        _budget_part(state, as_of, epoch),
+        _caps_part(state.caps, as_of, epoch) if state.caps is not None else None,
+        AccessPart(as_of, epoch, dict(state.access)) if state.access is not None else None,
+    )
 
 
-def _budgets(state: LedgerState) -> dict[str, tuple[str, str, str, str, str, str]]:
-    return {
-        currency: (str(b.deposited), str(b.credits), str(b.spent), str(b.transferred_in), str(b.transferred_out), str(b.reserved))
-        for currency, b in state.budgets.items()
-    }
+def _budget_part(state: LedgerState, as_of: int, epoch: int) -> BudgetPart:
+    return BudgetPart(
+        as_of,
+        epoch,
+        min((hold.expires_at for hold in state.holds.values()), default=0),
+        {currency: _sums(budget) for currency, budget in state.budgets.items()},
+        {name: _hold(hold) for name, hold in state.holds.items()},
+        {name: (c.currency, str(c.amount), c.incurred_at, c.is_pending) for name, c in state.charges.items()},
+        {name: (ended.how, ended.at) for name, ended in state.ended.items()},
+    )
 
 
-def _holds(state: LedgerState) -> dict[str, tuple[str, str, int, int, str | None]]:
-    return {n: (h.currency, str(h.amount), h.expires_at, h.created_at, h.workflow_id) for n, h in state.holds.items()}
+def _sums(b: Budget) -> _Sums:
+    return str(b.deposited), str(b.credits), str(b.spent), str(b.transferred_in), str(b.transferred_out), str(b.reserved)
+
+
+def _hold(h: Hold) -> _Hold:
+    counted = dict(h.counted) if h.counted is not None else None
+    return h.currency, str(h.amount), h.expires_at, h.created_at, h.workflow_id, counted, h.is_transfer
+
+
+def _caps_part(counters: dict[str, Counter], as_of: int, epoch: int) -> CapsPart:
+    return CapsPart(as_of, epoch, {key: (c.start, c.count, str(c.units)) for key, c in counters.items()})
 
 
 def restore(snapshot: LedgerSnapshot) -> LedgerState:
@@ -71,12 +140,26 @@ def restore(snapshot: LedgerSnapshot) -> LedgerState:
     if snapshot.ledger is not None:
         part = snapshot.ledger
         state.entity, state.seq, state.head_hash, state.recorded_at = part.entity, part.seq, part.head_hash, part.recorded_at
+        state.config = part.config
     if snapshot.budget is not None:
-        state.budgets = {currency: Budget(*map(int, sums)) for currency, sums in snapshot.budget.budgets.items()}
-        state.holds = {n: Hold(c, int(a), e, t, w) for n, (c, a, e, t, w) in snapshot.budget.holds.items()}
-        state.expiries = [(hold.expires_at, name) for name, hold in state.holds.items()]
-        heapq.heapify(state.expiries)
+        _restore_budget(state, snapshot.budget)
+    if snapshot.caps is not None:
+        state.caps = {key: Counter(start, count, int(units)) for key, (start, count, units) in snapshot.caps.counters.items()}
+    if snapshot.access is not None:
+        state.access = dict(snapshot.access.roles)
     return state
+
+
+def _restore_budget(state: LedgerState, part: BudgetPart) -> None:
+    state.budgets = {currency: Budget(*map(int, sums)) for currency, sums in part.budgets.items()}
+    state.holds = {
+        name: Hold(currency, int(amount), expires_at, created_at, workflow_id, counted, is_transfer)
+        for name, (currency, amount, expires_at, created_at, workflow_id, counted, is_transfer) in part.holds.items()
+    }
+    state.expiries = [(hold.expires_at, name) for name, hold in state.holds.items()]
+    heapq.heapify(state.expiries)
+    state.charges = {name: Charge(currency, int(amount), at, p) for name, (currency, amount, at, p) in part.charges.items()}
+    state.ended = {name: Ended(how, at) for name, (how, at) in part.ended.items()}
 
 
 def encode_ledger(part: LedgerPart) -> bytes:
@@ -84,9 +167,9 @@ def encode_ledger(part: LedgerPart) -> bytes:
     return _encode_ledger(part)
 
 
-def encode_budget(part: BudgetPart) -> bytes:
-    """A budget part's bytes."""
-    return _encode_budget(part)
+def encode_part(part: BudgetPart | CapsPart | AccessPart) -> bytes:
+    """The bytes of any other part."""
+    return _encode(part)
 
 
 def decode_ledger(value: bytes) -> LedgerPart:
@@ -95,5 +178,20 @@ def decode_ledger(value: bytes) -> LedgerPart:
 
 
 def decode_budget(value: bytes) -> BudgetPart:
-    """The budget part that `encode_budget` wrote."""
+    """The budget part that `encode_part` wrote."""
     return _decode_budget(value)
+
+
+def decode_first_expiry(value: bytes) -> int:
+    """When the first reservation in a budget part's bytes ends, 0: nothing is held. A tenth of decoding it all."""
+    return _decode_head(value).first_expiry
+
+
+def decode_caps(value: bytes) -> CapsPart:
+    """The caps part that `encode_part` wrote."""
+    return _decode_caps(value)
+
+
+def decode_access(value: bytes) -> AccessPart:
+    """The access part that `encode_part` wrote."""
+    return _decode_access(value)

@@ -14,7 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from z0.config import Config
 from z0.errors import TopicMismatch
 from z0.log.kafka import BATCH_BYTES_MAX, start_client
-from z0.names import BUDGETS_CHANGELOG, COMMANDS, DEAD_LETTERS, FACTS, LEDGERS_CHANGELOG, OWNERS
+from z0.names import ACCESS_CHANGELOG, BUDGETS_CHANGELOG, CAPS_CHANGELOG, COMMANDS, DEAD_LETTERS, FACTS, LEDGERS_CHANGELOG, OWNERS
 
 DAY_MS: Final = 24 * 3600 * 1000
 FOR_EVER: Final = "-1"
@@ -41,6 +41,8 @@ def topics(config: Config) -> tuple[Topic, ...]:
         Topic(FACTS, p, common | large | arrival | keep),
         Topic(LEDGERS_CHANGELOG, p, common | large | compact),
         Topic(BUDGETS_CHANGELOG, p, common | large | compact),
+        Topic(CAPS_CHANGELOG, p, common | large | compact),
+        Topic(ACCESS_CHANGELOG, p, common | large | compact),
         Topic(OWNERS, 1, common | compact),
         Topic(DEAD_LETTERS, 1, common | large | arrival | {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}),
     )

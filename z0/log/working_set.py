@@ -5,14 +5,16 @@ An entity is dirty from its first fact after a snapshot (acked or not) until its
 that is acked. Only entities that are neither leave memory: the others are newer here than anywhere else.
 """
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Iterable, Iterator
 
 from z0.domain.facts import StoredFact
-from z0.domain.state import LedgerState, apply_budget, apply_ledger
+from z0.domain.fold import apply_access, apply_budget, apply_caps, apply_ledger
+from z0.domain.state import LedgerState
 from z0.log.ports import Snapshots
-from z0.log.snapshot import LedgerSnapshot, restore, take
+from z0.log.snapshot import BEFORE_ALL, LedgerSnapshot, restore, take
 
-BEFORE_ALL = -1
+_NEVER = (BEFORE_ALL,) * 4
 
 
 class WorkingSet:
@@ -23,7 +25,9 @@ class WorkingSet:
         self._snapshots = snapshots
         self._max = live_entities_max
         self._live: dict[str, LedgerState] = {}
-        self._as_of: dict[str, tuple[int, int]] = {}
+        self._as_of: dict[str, tuple[int, ...]] = {}
+        self._due: list[tuple[int, str]] = []  # (earliest expiry, ledger id), smallest first
+        self._scheduled: dict[str, int] = {}  # ledger id -> the earliest of its entries in `_due` that counts
         self.dirty: dict[str, None] = {}
         self.saving: dict[str, None] = {}
 
@@ -49,8 +53,7 @@ class WorkingSet:
             return None
         self._make_room()
         state = self._live[ledger_id] = restore(snapshot)
-        ledger, budget = snapshot.ledger, snapshot.budget
-        self._as_of[ledger_id] = (ledger.as_of if ledger else BEFORE_ALL, budget.as_of if budget else BEFORE_ALL)
+        self._as_of[ledger_id] = snapshot.as_of
         return state
 
     def _make_room(self) -> None:
@@ -65,13 +68,53 @@ class WorkingSet:
     def refold(self, fact: StoredFact) -> None:
         """Fold a fact that is read back, into the parts whose snapshot does not contain it yet."""
         state = self.get_or_new(fact.ledger_id)
-        ledger_as_of, budget_as_of = self._as_of.get(fact.ledger_id, (BEFORE_ALL, BEFORE_ALL))
-        if fact.offset > ledger_as_of:
+        ledger, budget, caps, access = self._as_of.get(fact.ledger_id, _NEVER)
+        if fact.offset > ledger:
             apply_ledger(state, fact, fact.hash)
-        if fact.offset > budget_as_of:
+        if fact.offset > budget:
             apply_budget(state, fact)
-        if fact.offset > min(ledger_as_of, budget_as_of):
+        if fact.offset > caps:
+            apply_caps(state, fact)
+        if fact.offset > access:
+            apply_access(state, fact)
+        if fact.offset > min(ledger, budget):
             self.dirty[fact.ledger_id] = None
+        if fact.expires_at is not None:
+            self.schedule(fact.ledger_id, state)
+
+    # Expiry --------------------------------------------------------------------------------------
+
+    def load_expiries(self) -> None:
+        """Take in when the first reservation of each entity ends, as the snapshots have it; before anything is folded."""
+        self._due = [(expires_at, ledger_id) for ledger_id, expires_at in self._snapshots.expiries(self._partition)]
+        self._scheduled = {ledger_id: expires_at for expires_at, ledger_id in self._due}
+        heapq.heapify(self._due)
+
+    def schedule(self, ledger_id: str, state: LedgerState) -> None:
+        """Remember when the first of a ledger's reservations ends; it stays known when the entity leaves memory."""
+        if not state.expiries:
+            return
+        first = state.expiries[0][0]
+        known = self._scheduled.get(ledger_id)
+        if known is None or first < known:
+            self._scheduled[ledger_id] = first
+            heapq.heappush(self._due, (first, ledger_id))
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether a ledger's first reservation has ended."""
+        return bool(self._due) and self._due[0][0] <= now_ms
+
+    def take_due(self, now_ms: int, limit: int) -> Iterator[str]:
+        """Ledgers whose first reservation has ended; each is to be scheduled anew."""
+        while limit > 0 and self._due and self._due[0][0] <= now_ms:
+            expires_at, ledger_id = heapq.heappop(self._due)
+            if self._scheduled.get(ledger_id) != expires_at:  # an earlier one was scheduled after it
+                continue
+            del self._scheduled[ledger_id]
+            limit -= 1
+            yield ledger_id
+
+    # Snapshots -----------------------------------------------------------------------------------
 
     def snapshot(self, ledger_ids: Iterable[str], as_of: int, epoch: int) -> dict[str, LedgerSnapshot]:
         """Snapshots of live entities that have folded every fact up to `as_of`."""

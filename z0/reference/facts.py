@@ -21,11 +21,27 @@ CHANGES: Final[dict[Kind, tuple[str, str]]] = {
     (FactType.DEPOSIT, None): ("`add_budget`", "Money came in."),
     (FactType.CREDIT_ISSUED, None): ("`add_budget` with `kind: credit`", "Credit was given."),
     (FactType.CHARGE, None): ("`append` with `type: charge`", "Spent at once; refused where it does not fit."),
+    (FactType.CHARGE, FactType.INCURRED): ("`append` with this subtype", "Spent at once, and open until it is settled."),
+    (FactType.CHARGE, FactType.PENDING): ("`settle`", "The charge in `source_id` is on its way; it was spent before."),
+    (FactType.CHARGE, FactType.SETTLED): ("`settle`", "The charge in `source_id` is settled and no longer open."),
+    (FactType.COST, None): ("`append`", "What an invocation cost; it changes no sum."),
+    (FactType.BUDGET, FactType.TRANSFERRED_IN): ("`add_budget` with `kind: transfer`", "Money came from another ledger."),
+    (FactType.BUDGET, FactType.TRANSFERRED_OUT): (
+        "`confirm` of a transfer",
+        "`amount` of what was `held` went to another ledger, the rest is free; it is closed.",
+    ),
     (FactType.BUDGET, FactType.DEDUCTED): ("`deduct_budget`", "Spent at once."),
-    (FactType.BUDGET, FactType.RESERVED): ("`reserve`", "The reservation `reservation_id` is open until `expires_at`."),
+    (FactType.BUDGET, FactType.RESERVED): (
+        "`reserve`, `authorize`",
+        "The reservation `reservation_id` is open until `expires_at`.",
+    ),
     (FactType.BUDGET, FactType.CONFIRMED): ("`confirm`", "`amount` of what was `held` is spent, the rest is free; it is closed."),
     (FactType.BUDGET, FactType.RELEASED): ("`release`", "The reservation is closed, nothing is spent."),
     (FactType.BUDGET, FactType.EXPIRED): ("none: its time came", "`data.reservations` (id to amount) are closed; at most 500."),
+    (FactType.ACCESS_GRANTED, None): ("`grant_access`", "`data.user_id` has `data.role` on this entity."),
+    (FactType.ACCESS_MODIFIED, None): ("`grant_access`", "The user has this role now, and no other."),
+    (FactType.ACCESS_REVOKED, None): ("`revoke_access`", "`data.user_id` has no role any more."),
+    (FactType.CONFIG, FactType.VERSIONED): ("`put_config`", "`data.config` is the next version of the config."),
     (FactType.DECISION, FactType.REFUSED): ("any", "Nothing. `data` has code, rule, request, balance before and after."),
 }
 ARITHMETIC: Final = """Per currency, always:

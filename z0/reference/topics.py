@@ -4,7 +4,7 @@ from typing import Final
 
 from z0.config import Config
 from z0.log.topics import topics
-from z0.names import BUDGETS_CHANGELOG, COMMANDS, DEAD_LETTERS, FACTS, LEDGERS_CHANGELOG, OWNERS
+from z0.names import ACCESS_CHANGELOG, BUDGETS_CHANGELOG, CAPS_CHANGELOG, COMMANDS, DEAD_LETTERS, FACTS, LEDGERS_CHANGELOG, OWNERS
 from z0.reference.text import page, table
 
 INTRO: Final = """`z0 migrate` creates these topics; every start refuses topics that exist with other settings, because the
@@ -15,6 +15,8 @@ HOLDS: Final[dict[str, tuple[str, str, str]]] = {
     FACTS: ("ledger id, or `!claim`", "facts and claims ([validity.md](validity.md))", "the partition's owner"),
     LEDGERS_CHANGELOG: ("ledger id", "snapshots of head and metadata; internal", "the partition's owner"),
     BUDGETS_CHANGELOG: ("ledger id", "snapshots of sums and reservations; internal", "the partition's owner"),
+    CAPS_CHANGELOG: ("ledger id", "snapshots of what limits have counted; internal", "the partition's owner"),
+    ACCESS_CHANGELOG: ("ledger id", "snapshots of roles; internal", "the partition's owner"),
     OWNERS: ("partition", "who owns which partition, by epoch", "every worker"),
     DEAD_LETTERS: ("topic-partition-offset", "what could not be put on a ledger, with its reason", "workers and sinks"),
 }

@@ -1,0 +1,134 @@
+"""
+Facts that callers append. Owns: which types they may write, which need a cause, and tenants' own invariants.
+
+A charge names an existing outcome and is not earlier than it; a cost names an invocation (zero cost is still recorded). What
+this partition has of the named fact was looked up before; a proof of any other is checked for form, and by reconciliation.
+"""
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from z0.domain.commands import Append, Command
+from z0.domain.draft import Case, Draft, Reference, Refusal
+from z0.domain.eligibility import Spend, counted, refused_by_caps
+from z0.domain.facts import RESERVED_LIFECYCLE, RESERVED_STAGES, RESERVED_TYPES, FactType, Links, Source
+from z0.domain.ids import parse_fact_id
+from z0.domain.outcome import Outcome
+from z0.domain.policy import Counts, Severity
+from z0.domain.spending import charge
+from z0.domain.state import LedgerState
+
+CAUSES: Final = {FactType.CHARGE: FactType.OUTCOME, FactType.COST: FactType.INVOCATION}
+# Facts that others may name: the engine keeps a reference of each.
+NAMED_TYPES: Final = frozenset(CAUSES.values())
+_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def append(state: LedgerState, command: Append, case: Case) -> Draft | Refusal:
+    """A fact of the caller's own."""
+    if _is_reserved(command):
+        return Refusal(Outcome.RESERVED_FACT_TYPE, f"fact_type.{command.type}")
+    if (case.units is None) != (command.currency is None) or (command.type in CAUSES and case.units is None):
+        return Refusal(Outcome.MISSING_AMOUNT, f"amount.{command.type}")
+    source = source_of(state, command, case)
+    if isinstance(source, Refusal):
+        return source
+    draft = _draft(state, command, case)
+    if source is None or isinstance(draft, Refusal):
+        return draft
+    return msgspec.structs.replace(draft, extras={"source": source})
+
+
+def _is_reserved(command: Append) -> bool:
+    if command.type == FactType.LIFECYCLE:
+        return command.subtype in RESERVED_LIFECYCLE
+    return command.type in RESERVED_TYPES or (command.type == FactType.CHARGE and command.subtype in RESERVED_STAGES)
+
+
+def _draft(state: LedgerState, command: Append, case: Case) -> Draft | Refusal:
+    if command.type == FactType.CHARGE:
+        return charge(state, command, case)
+    starts = None
+    if command.type == FactType.INVOCATION and case.policy.limits:
+        spend = Spend(case.units or 0, command.currency, Counts.INVOCATIONS)
+        refusal = refused_by_caps(state, case.policy, spend, case.now_ms)
+        if refusal is not None:
+            return refusal
+        starts = counted(case.policy, spend, case.now_ms)
+    return Draft(command.type, command.subtype, command.amount, command.currency, data=command.data, counted=starts)
+
+
+def source_of(state: LedgerState, command: Append, case: Case) -> Source | Refusal | None:
+    """The proof to write on the fact, or None where there is nothing to prove: no cause is needed, or the ledger has it."""
+    wanted = CAUSES.get(command.type)
+    if wanted is None:
+        return msgspec.structs.replace(command.source, checked=False) if command.source is not None else None
+    if command.source_id is None:
+        return Refusal(Outcome.SOURCE_MISSING, f"source.{command.type}", detail=f"source_id names no {wanted}")
+    if case.reference is not None:
+        return _checked(command, case, case.reference, wanted)
+    named = parse_fact_id(command.source_id)
+    if named is None:
+        return _invalid("form", "source_id is no fact id")
+    ledger_id, seq = named
+    if ledger_id == command.ledger_id and command.source is None:
+        return _invalid("exists", f"no {wanted} of that id on this ledger")
+    if ledger_id == command.ledger_id and seq > state.seq:
+        return _invalid("exists", "the ledger is not that long")
+    proof = command.source
+    if proof is None or (proof.id, proof.ledger_id, proof.seq) != (command.source_id, ledger_id, seq):
+        return _invalid("proof", "another ledger's fact needs its id, ledger, seq and hash in `source`")
+    if _HASH.fullmatch(proof.hash) is None:
+        return _invalid("proof", "`source.hash` is no SHA-256 in hex")
+    return Source(proof.id, ledger_id, seq, proof.hash, checked=False)
+
+
+def _checked(command: Append, case: Case, reference: Reference, wanted: str) -> Source | Refusal | None:
+    if reference.type != wanted:
+        return _invalid("type", f"{command.source_id} is of type {reference.type}, not {wanted}")
+    proof = command.source
+    if proof is not None and proof.hash != reference.hash:
+        return _invalid("hash", "the proof's hash is not the fact's")
+    if command.type == FactType.CHARGE and (command.timestamp or case.now_ms) < reference.timestamp:
+        return Refusal(Outcome.SOURCE_LATER, "source.timestamp", detail=f"the outcome is of {reference.timestamp}")
+    named = parse_fact_id(str(command.source_id))
+    if named is None or named[0] == command.ledger_id:
+        return None  # the ledger's own chain holds it
+    return Source(str(command.source_id), named[0], named[1], reference.hash, checked=True)
+
+
+def _invalid(part: str, detail: str) -> Refusal:
+    return Refusal(Outcome.SOURCE_INVALID, f"source.{part}", detail=detail)
+
+
+# Invariants of tenants ---------------------------------------------------------------------------
+
+
+def checked_by_invariants(draft: Draft, command: Command, case: Case) -> Draft | Refusal:
+    """The draft, with the codes of those invariants that only warn, or the refusal of the first that does not."""
+    warnings = []
+    instance: dict[str, Any] | None = None
+    for check in case.policy.checks:
+        if check.fact_type not in ("*", draft.type):
+            continue
+        instance = instance if instance is not None else _instance(draft, command, case)
+        if check.holds(instance):
+            continue
+        if check.severity is Severity.ERROR:
+            return Refusal(Outcome.INVARIANT_BROKEN, f"invariant.{check.code}", draft.currency, check.message)
+        warnings.append(check.code)
+    if not warnings:
+        return draft
+    return msgspec.structs.replace(draft, extras={**(draft.extras or {}), "warnings": tuple(warnings)})
+
+
+def _instance(draft: Draft, command: Command, case: Case) -> dict[str, Any]:
+    """The fact to be, as a JSON object: what the caller gave and what the decision adds, without the chain."""
+    links = {name: getattr(command, name) for name in Links.__struct_fields__}
+    own = {name: getattr(draft, name) for name in ("type", "subtype", "amount", "currency", "reservation_id", "expires_at")}
+    given = {name: value for name, value in {**links, **own, **(draft.extras or {})}.items() if value is not None}
+    given["timestamp"] = command.timestamp if command.timestamp is not None else case.now_ms
+    data = msgspec.json.decode(draft.data) if bytes(draft.data) else {}
+    return {**msgspec.to_builtins(given), "data": data}

@@ -1,0 +1,222 @@
+"""
+Money: add, deduct, reserve, authorize, confirm, release, charge, settle. Owns: what each comes to. Does not own: caps, budget
+and price as rules (`z0.domain.eligibility`).
+"""
+
+from typing import Any, Final
+
+from z0.domain.commands import TTL_MS_DEFAULT, AddBudget, Append, Authorize, Confirm, DeductBudget, Release, Reserve, Settle
+from z0.domain.draft import NO_BUDGET, Case, Draft, Refusal
+from z0.domain.eligibility import Spend, counted, first_refusal, priced, refused_by_budget, refused_by_caps
+from z0.domain.facts import FactType
+from z0.domain.money import UNITS_MAX, format_amount
+from z0.domain.outcome import Outcome
+from z0.domain.state import CHARGES_MAX, HOLDS_MAX, Charge, Hold, LedgerState
+
+_ADDED: Final = {
+    "deposit": (FactType.DEPOSIT, None),
+    "credit": (FactType.CREDIT_ISSUED, None),
+    "transfer": (FactType.BUDGET, FactType.TRANSFERRED_IN),
+}
+
+
+def add(state: LedgerState, command: AddBudget, case: Case) -> Draft | Refusal:
+    """Money in: limited only by what a store can hold."""
+    assert case.units is not None, "the amount was checked before"
+    budget = state.budgets.get(command.currency, NO_BUDGET)
+    if budget.deposited + budget.credits + budget.transferred_in + case.units > UNITS_MAX:
+        return Refusal(Outcome.AMOUNT_OVERFLOW, "amount.sum", command.currency)
+    type_, subtype = _ADDED[command.kind]
+    after = format_amount(budget.available + case.units)
+    return Draft(type_, subtype, command.amount, command.currency, available=after, data=command.data)
+
+
+def deduct(state: LedgerState, command: DeductBudget, case: Case) -> Draft | Refusal:
+    """Spend at once."""
+    assert case.units is not None, "the amount was checked before"
+    spend = _spend(case, case.units, command.currency)
+    refusal = first_refusal(state, case.policy, spend, case.now_ms)
+    if refusal is not None:
+        return refusal
+    return Draft(
+        FactType.BUDGET,
+        FactType.DEDUCTED,
+        command.amount,
+        command.currency,
+        available=_after(state, command.currency, case.units),
+        data=command.data,
+        counted=counted(case.policy, spend, case.now_ms),
+    )
+
+
+def charge(state: LedgerState, command: Append, case: Case) -> Draft | Refusal:
+    """A charge is spent when it is appended; an incurred one stays open until it is settled."""
+    if case.units is None or command.currency is None:
+        return Refusal(Outcome.MISSING_AMOUNT, f"amount.{command.type}")
+    if command.subtype == FactType.INCURRED and len(state.charges) >= CHARGES_MAX:
+        return Refusal(Outcome.TOO_MANY_CHARGES, "charge.count", command.currency)
+    spend = _spend(case, case.units, command.currency)
+    refusal = first_refusal(state, case.policy, spend, case.now_ms)
+    if refusal is not None:
+        return refusal
+    return Draft(
+        command.type,
+        command.subtype,
+        command.amount,
+        command.currency,
+        available=_after(state, command.currency, case.units),
+        data=command.data,
+        counted=counted(case.policy, spend, case.now_ms),
+    )
+
+
+def settle(state: LedgerState, command: Settle, case: Case) -> Draft | Refusal:
+    """Move an incurred charge on; its money was spent before."""
+    open_charge: Charge | None = state.charges.get(command.charge_id)
+    if open_charge is None or (command.stage == FactType.PENDING and open_charge.is_pending):
+        return Refusal(Outcome.CHARGE_NOT_OPEN, "charge.open")
+    return Draft(
+        FactType.CHARGE,
+        command.stage,
+        format_amount(open_charge.amount),
+        open_charge.currency,
+        data=command.data,
+        extras={"source_id": command.charge_id},
+    )
+
+
+def reserve(state: LedgerState, command: Reserve, case: Case) -> Draft | Refusal:
+    """Hold an amount; a transfer counts under no cap, since it is not spent."""
+    assert case.units is not None, "the amount was checked before"
+    if command.purpose == "transfer":
+        extras = {"purpose": command.purpose}
+        return _hold(state, command, Spend(case.units, command.currency, None), case, command.amount, extras)
+    return _hold(state, command, _spend(case, case.units, command.currency), case, command.amount, None)
+
+
+def authorize(state: LedgerState, command: Authorize, case: Case) -> Draft | Refusal:
+    """Every rule in the order of the eligibility; where all pass, hold the amount as given or as priced."""
+    spend = priced(command, case.units, case.policy)
+    if isinstance(spend, Refusal):
+        # What cannot be priced may still be stopped by an earlier rule: a cap that counts.
+        unpriced = Spend(0, None)
+        return refused_by_caps(state, case.policy, unpriced, case.now_ms) or spend
+    extras: dict[str, Any] | None = None
+    amount = command.amount
+    if command.usage is not None and spend.price is not None:
+        amount = format_amount(spend.units)
+        price = spend.price
+        extras = {"usage": command.usage, "config_id": price.config_id, "config_version": price.config_version}
+    return _hold(state, command, spend, case, amount, extras)
+
+
+def _hold(
+    state: LedgerState,
+    command: Reserve | Authorize,
+    spend: Spend,
+    case: Case,
+    amount: str | None,
+    extras: dict[str, Any] | None,
+) -> Draft | Refusal:
+    reservation = command.reservation_id or command.id
+    if reservation in state.holds:
+        return Refusal(Outcome.RESERVATION_EXISTS, "reservation.open", spend.currency)
+    if len(state.holds) >= HOLDS_MAX:
+        return Refusal(Outcome.TOO_MANY_HOLDS, "reservation.count", spend.currency)
+    refusal = first_refusal(state, case.policy, spend, case.now_ms)
+    if refusal is not None:
+        return refusal
+    return Draft(
+        FactType.BUDGET,
+        FactType.RESERVED,
+        amount if spend.currency is not None else None,
+        spend.currency,
+        available=_after(state, spend.currency, spend.units) if spend.currency is not None else None,
+        reservation_id=reservation,
+        expires_at=case.now_ms + _ttl_ms(command.ttl_ms, case),
+        data=command.data,
+        counted=counted(case.policy, spend, case.now_ms),
+        extras=extras,
+    )
+
+
+def _ttl_ms(asked: int | None, case: Case) -> int:
+    policy = case.policy
+    ttl_ms = asked or policy.ttl_ms_default or TTL_MS_DEFAULT
+    return min(ttl_ms, policy.ttl_ms_max) if policy.ttl_ms_max is not None else ttl_ms
+
+
+def confirm(state: LedgerState, command: Confirm, case: Case) -> Draft | Refusal:
+    """Spend what was held, or a part; more only where a budget config tops up, and then as if it were reserved now."""
+    hold = state.holds.get(command.reservation_id)
+    if hold is None:
+        return _not_open(state, command.reservation_id)
+    settled = hold.amount if case.units is None else case.units
+    if settled > hold.amount:
+        refusal = _refused_top_up(state, hold, settled - hold.amount, case)
+        if refusal is not None:
+            return refusal
+    return _closed(state, command, hold, settled, command.amount if case.units is not None else None)
+
+
+def _refused_top_up(state: LedgerState, hold: Hold, more: int, case: Case) -> Refusal | None:
+    if not case.policy.tops_up or hold.currency is None:
+        return Refusal(Outcome.CONFIRM_ABOVE_HOLD, "reservation.amount", hold.currency)
+    if case.policy.limits and not hold.is_transfer:
+        refusal = refused_by_caps(state, case.policy, Spend(more, hold.currency), case.now_ms, places=0)
+        if refusal is not None:
+            return refusal
+    return refused_by_budget(state, case.policy, more, hold.currency)
+
+
+def _closed(state: LedgerState, command: Confirm, hold: Hold, settled: int, amount: str | None) -> Draft:
+    if hold.currency is None:
+        return Draft(FactType.BUDGET, FactType.CONFIRMED, reservation_id=command.reservation_id, data=command.data)
+    held = format_amount(hold.amount)
+    return Draft(
+        FactType.BUDGET,
+        FactType.TRANSFERRED_OUT if hold.is_transfer else FactType.CONFIRMED,
+        held if amount is None else amount,
+        hold.currency,
+        held=held,
+        available=_after(state, hold.currency, settled - hold.amount),
+        reservation_id=command.reservation_id,
+        data=command.data,
+        counted=hold.counted,
+    )
+
+
+def release(state: LedgerState, command: Release, case: Case) -> Draft | Refusal:
+    """Give a reservation back."""
+    hold = state.holds.get(command.reservation_id)
+    if hold is None:
+        return _not_open(state, command.reservation_id)
+    has_amount = hold.currency is not None
+    return Draft(
+        FactType.BUDGET,
+        FactType.RELEASED,
+        format_amount(hold.amount) if has_amount else None,
+        hold.currency,
+        available=_after(state, hold.currency, -hold.amount) if hold.currency is not None else None,
+        reservation_id=command.reservation_id,
+        data=command.data,
+        counted=hold.counted,
+    )
+
+
+def _not_open(state: LedgerState, reservation: str) -> Refusal:
+    """Late, or never made: the last reservations that were closed are remembered, with what closed them."""
+    ended = state.ended.get(reservation)
+    if ended is None:
+        return Refusal(Outcome.RESERVATION_NOT_OPEN, "reservation.open")
+    return Refusal(Outcome.RESERVATION_NOT_OPEN, "reservation.open", detail=f"{ended.how} at {ended.at}")
+
+
+def _spend(case: Case, units: int, currency: str) -> Spend:
+    prices = case.policy.prices
+    return Spend(units, currency, price=prices.get(currency) if prices else None)
+
+
+def _after(state: LedgerState, currency: str, units: int) -> str:
+    """What is available after `units` less of it."""
+    return format_amount(state.budgets.get(currency, NO_BUDGET).available - units)

@@ -1,0 +1,120 @@
+"""
+What goes into a round and what comes out of it. Owns: reading and checking a command before any look-up, the round's
+products, dead letters. Decides nothing (`z0.log.deciding`).
+"""
+
+import base64
+from typing import Final
+
+import msgspec
+
+from z0.codec import decode_command, digest_of, encode_command
+from z0.domain.answer import Answer
+from z0.domain.appending import CAUSES
+from z0.domain.check import check_form
+from z0.domain.commands import COMMAND_BYTES_MAX, Append, Command
+from z0.domain.draft import Reference
+from z0.domain.ids import parse_fact_id, parse_ledger_id
+from z0.domain.outcome import Outcome
+from z0.log.inbox import CommandBatch, Direct, Kafka, KafkaRecord
+from z0.log.index import Entry, key_of, reference_key
+from z0.log.ports import Message
+from z0.names import COMMANDS, DEAD_LETTERS
+
+LETTER_KEY_BYTES_MAX: Final = 1024
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Round:
+    """What one round produced, and to whom it is owed."""
+
+    __slots__ = ("acknowledge", "answers", "base_offset", "bytes", "entries", "outbox", "records", "references", "touched")
+
+    def __init__(self, base_offset: int) -> None:
+        self.base_offset = base_offset
+        self.records: list[tuple[bytes, bytes]] = []
+        self.bytes = 0
+        self.answers: list[tuple[Direct, Answer]] = []
+        self.entries: dict[str, Entry] = {}
+        self.references: dict[str, Reference] = {}
+        self.outbox: list[Message] = []
+        self.touched: dict[str, None] = {}
+        self.acknowledge: list[CommandBatch] = []
+
+    @property
+    def next_offset(self) -> int:
+        """Where the next fact would go."""
+        return self.base_offset + len(self.records)
+
+
+class Prepared:
+    """A command read and checked; `key` is empty where it cannot be decided (`outcome` says why) or need not be."""
+
+    __slots__ = ("canonical", "command", "digest", "item", "kafka", "key", "outcome", "reference", "units")
+
+    def __init__(self, item: Direct | Kafka) -> None:
+        self.item = item
+        self.command: Command | None = None
+        self.kafka: KafkaRecord | None = None
+        self.outcome: Outcome | None = None
+        self.units: int | None = None
+        self.canonical = b""
+        self.digest = self.key = self.reference = ""
+
+
+_AFTER_WRONG_KEY: Final = (None, Outcome.BAD_AMOUNT, Outcome.UNKNOWN_CURRENCY)  # by precedence
+
+
+def prepare(item: Direct | Kafka, value: bytes, kafka: KafkaRecord | None) -> Prepared:
+    """Everything that needs neither state nor index."""
+    ready = Prepared(item)
+    ready.kafka = kafka
+    command = decode_command(value)
+    if isinstance(command, Outcome):
+        ready.outcome = command
+        return ready
+    ready.command = command
+    ready.outcome, ready.units = check_form(command)
+    if kafka is not None and kafka.key != command.ledger_id.encode() and ready.outcome in _AFTER_WRONG_KEY:
+        ready.outcome = Outcome.WRONG_KEY if parse_ledger_id(command.ledger_id) is not None else Outcome.BAD_LEDGER_ID
+    if ready.outcome is None:
+        ready.canonical = encode_command(command)
+        ready.digest = digest_of(ready.canonical)
+        ready.key = key_of(command.tenant_id, command.ledger_id, command.id)
+        if type(command) is Append and command.type in CAUSES:
+            ready.reference = _reference(command)
+    return ready
+
+
+def _reference(command: Append) -> str:
+    """The key of the fact that a charge or cost names, or nothing where it names none."""
+    named = parse_fact_id(command.source_id) if command.source_id is not None else None
+    return reference_key(command.tenant_id, named[0], named[1]) if named is not None else ""
+
+
+def dead_letter(partition: int, command: KafkaRecord, reason: Outcome) -> Message:
+    """The dead letter of a Kafka command: reason, topic, partition, offset, and the bytes as they came."""
+    letter = {
+        "reason": reason,
+        "topic": COMMANDS,
+        "partition": partition,
+        "offset": command.offset,
+        "key": _text(command.key),
+        "bytes": len(command.value or b""),
+        **_value(command.value),
+    }
+    return Message(DEAD_LETTERS, b"%s-%d-%d" % (COMMANDS.encode(), partition, command.offset), _encode(letter))
+
+
+def _text(value: bytes | None) -> str | None:
+    return value[:LETTER_KEY_BYTES_MAX].decode(errors="replace") if value is not None else None
+
+
+def _value(value: bytes | None) -> dict[str, str | None]:
+    """At most the first 256 KiB: the letter of a record that is too large must fit a record; topic and offset have the rest."""
+    value = value[:COMMAND_BYTES_MAX] if value is not None else None
+    try:
+        return {"value": value.decode() if value is not None else None}
+    except UnicodeDecodeError:
+        return {"value_base64": base64.b64encode(value or b"").decode()}
