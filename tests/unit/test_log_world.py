@@ -157,6 +157,7 @@ class Bench:
         as_of = len(self.records) - 1
         await self.snapshots.save(0, 0, self.working.snapshot(list(self.working.dirty), as_of, 0))
         self.working = WorkingSet(0, self.snapshots, live_entities_max=self.live_entities_max)
+        self.working.load_expiries()
         batch_time_ms = self.decider.batch_time_ms
         self.decider = self._decider()
         self.decider.batch_time_ms = batch_time_ms
