@@ -18,7 +18,7 @@ from z0.configs.rules import refusal_of
 from z0.domain.commands import PutConfig
 from z0.domain.config import ANY, NOT_IN_ANY, Config, ConfigVersion, Period, effective_at, next_change
 from z0.domain.config_rules import Problem, read_settings
-from z0.domain.decide import Refusal
+from z0.domain.draft import Refusal
 from z0.domain.facts import ConfigType, Scope
 from z0.domain.ids import EntityType, entity_type
 from z0.domain.ids import ledger_id as ledger_of

@@ -26,7 +26,7 @@ from z0.domain.config import (
     covers,
 )
 from z0.domain.config_rules import Problem, problem_of_target, read_settings
-from z0.domain.decide import Refusal
+from z0.domain.draft import Refusal
 from z0.domain.facts import Scope
 from z0.domain.ids import EntityType, entity_type
 from z0.domain.narrowing import loosens
