@@ -32,6 +32,7 @@ from z0.domain.commands import (
     Settle,
     UpdateEntity,
 )
+from z0.domain.config import ConfigVersion, data_of
 from z0.domain.draft import Case, Draft, Refusal
 from z0.domain.eligibility import Spend, eligibility, first_refusal, priced, refused_by_access, refused_by_caps
 from z0.domain.entity import ARROWS, Entity, Status
@@ -40,8 +41,6 @@ from z0.domain.ids import parse_ledger_id
 from z0.domain.outcome import Outcome
 from z0.domain.state import (
     GRANTS_MAX,
-    ConfigBody,
-    ConfigData,
     ConfigHead,
     CreatedData,
     GrantData,
@@ -186,7 +185,7 @@ def _put_config(state: LedgerState, command: PutConfig, case: Case) -> Draft | R
         return refusal
     version = head.version + 1 if head is not None else 1
     config_id = command.ledger_id.partition("_")[2]
-    body = ConfigBody(
+    body = ConfigVersion(
         config_id,
         command.type,
         command.scope,
@@ -198,7 +197,7 @@ def _put_config(state: LedgerState, command: PutConfig, case: Case) -> Draft | R
         command.name,
     )
     extras = {"config_id": config_id, "config_version": version}
-    return Draft(FactType.CONFIG, FactType.VERSIONED, data=Raw(_encode(ConfigData(body))), extras=extras)
+    return Draft(FactType.CONFIG, FactType.VERSIONED, data=data_of(body), extras=extras)
 
 
 def _refused_version(head: ConfigHead | None, command: PutConfig, effective_at: int, now_ms: int) -> Refusal | None:

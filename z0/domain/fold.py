@@ -14,13 +14,13 @@ from typing import Final
 
 import msgspec
 
+from z0.domain.config import version_of_fact
 from z0.domain.facts import Fact, FactType
 from z0.domain.money import parse_amount
 from z0.domain.state import (
     COUNTERS_MAX,
     ENDED_MAX,
     Charge,
-    ConfigData,
     ConfigHead,
     Counter,
     CreatedData,
@@ -39,7 +39,6 @@ _expired_decoder = msgspec.json.Decoder(ExpiredData)
 _updated_decoder = msgspec.json.Decoder(UpdatedData)
 _created_decoder = msgspec.json.Decoder(CreatedData)
 _grant_decoder = msgspec.json.Decoder(GrantData)
-_config_decoder = msgspec.json.Decoder(ConfigData)
 
 
 def units(amount: str | None) -> int:
@@ -116,7 +115,7 @@ def _update(state: LedgerState, fact: Fact) -> None:
 
 
 def _version(state: LedgerState, fact: Fact) -> None:
-    config = _config_decoder.decode(fact.data).config
+    config = version_of_fact(fact.data)
     state.config = ConfigHead(config.type, config.scope, config.applies_to, config.version, config.effective_at)
 
 

@@ -12,7 +12,7 @@ import heapq
 from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from z0.domain.entity import Changes, Entity, merge_patch
 from z0.domain.facts import ZERO_HASH, ConfigType, Scope
@@ -133,26 +133,6 @@ class GrantData(Struct, frozen=True, omit_defaults=True):
 
     user_id: str
     role: str | None = None
-
-
-class ConfigBody(Struct, frozen=True, omit_defaults=True):
-    """One version of a config, as its fact and the topic of configs carry it."""
-
-    id: str
-    type: ConfigType
-    scope: Scope
-    applies_to: str
-    tenant_id: str
-    version: int
-    effective_at: int
-    settings: Raw
-    name: str | None = None
-
-
-class ConfigData(Struct, frozen=True):
-    """Payload of `config/versioned`."""
-
-    config: ConfigBody
 
 
 class UpdatedData(Struct, frozen=True):
