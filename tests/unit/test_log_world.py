@@ -127,11 +127,11 @@ def comparable(state: LedgerState) -> tuple[Any, ...]:
 class Bench:
     """One partition under one epoch: decides at once, keeps the records as the log would."""
 
-    def __init__(self, *, live_entities_max: int = 1_000, partitions: int = 1) -> None:
+    def __init__(self, *, live_entities_max: int = 1_000, partitions: int = 1, policies: Policies | None = None) -> None:
         self.now = NOW
         self.snapshots = MemorySnapshots()
         self.index = MemoryIndex()
-        self.policies: Policies = NoPolicies()
+        self.policies: Policies = policies or NoPolicies()
         self.live_entities_max = live_entities_max
         self.working = WorkingSet(0, self.snapshots, live_entities_max=live_entities_max)
         self.inbox = Inbox(queue_commands_max=100_000, queue_bytes_max=10**9)

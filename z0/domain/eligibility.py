@@ -11,7 +11,6 @@ import msgspec
 
 from z0.domain.answer import Eligibility, LimitView
 from z0.domain.commands import (
-    AddBudget,
     Append,
     Authorize,
     Check,
@@ -28,8 +27,8 @@ from z0.domain.outcome import Outcome
 from z0.domain.policy import Counts, Limit, Policy, Price, Window
 from z0.domain.state import LedgerState
 
-# What access configs govern. The others are for those who administer: an API key's scopes decide there.
-_GOVERNED: Final = frozenset({AddBudget, Append, Authorize, Check, Confirm, DeductBudget, Release, Reserve, Settle})
+# What access configs govern: spending, and facts. Money in and administration go by an API key's scopes.
+_GOVERNED: Final = frozenset({Append, Authorize, Check, Confirm, DeductBudget, Release, Reserve, Settle})
 
 
 class Spend(NamedTuple):
