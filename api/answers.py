@@ -28,7 +28,11 @@ class AsOf(Struct, frozen=True):
 
 
 class AnswerOut(Struct, frozen=True, kw_only=True):
-    """What a decision came to; every field is always there, null where it does not apply."""
+    """
+    What a decision came to; every field is always there, null where it does not apply.
+
+    But for two: `state` is there for a read, `eligibility` for a check and for the first answer to an authorize.
+    """
 
     command_id: str
     outcome: str
@@ -41,12 +45,8 @@ class AnswerOut(Struct, frozen=True, kw_only=True):
     expires_at: int | None = None
     as_of: AsOf | None = None
     recorded_at: int | None = None
-
-
-class ReadOut(AnswerOut, frozen=True, kw_only=True):
-    """The answer to a `read` command."""
-
-    state: Raw
+    state: Raw | UnsetType = UNSET
+    eligibility: Raw | UnsetType = UNSET
 
 
 class RefusalOut(AnswerOut, frozen=True, kw_only=True):
@@ -68,7 +68,6 @@ class ItemOut(AnswerOut, frozen=True, kw_only=True):
     code: str | UnsetType = UNSET
     detail: str | UnsetType = UNSET
     errors: list[FieldError] | UnsetType = UNSET
-    state: Raw | UnsetType = UNSET
 
 
 def answer_fields(answer: Answer) -> dict[str, Any]:
@@ -87,6 +86,8 @@ def answer_fields(answer: Answer) -> dict[str, Any]:
         # A time-out reflects no position.
         "as_of": AsOf(answer.partition, answer.offset) if answer.offset >= 0 else None,
         "recorded_at": answer.recorded_at or None,
+        "state": Raw(answer.state) if answer.state else UNSET,
+        "eligibility": Raw(answer.eligibility) if answer.eligibility else UNSET,
     }
 
 
@@ -97,9 +98,7 @@ def answer_response(answer: Answer, instance: str) -> Response:
     if answer.repeated:
         headers["Idempotency-Replayed"] = "true"
     if answer.outcome is Outcome.ACCEPTED:
-        fields = answer_fields(answer)
-        body = ReadOut(**fields, state=Raw(answer.state)) if answer.state else AnswerOut(**fields)
-        return Response(encode(body), status, headers, JSON)
+        return Response(encode(AnswerOut(**answer_fields(answer))), status, headers, JSON)
     refusal = RefusalOut(
         **answer_fields(answer),
         type=PROBLEM_TYPE + answer.outcome,
@@ -116,8 +115,7 @@ def answered_item(index: int, answer: Answer) -> ItemOut:
     """An item that the ledger answered."""
     status = status_of(answer.outcome)
     if answer.outcome is Outcome.ACCEPTED:
-        state = Raw(answer.state) if answer.state else UNSET
-        return ItemOut(**answer_fields(answer), index=index, status=status, state=state)
+        return ItemOut(**answer_fields(answer), index=index, status=status)
     detail = answer.detail or meaning_of(answer.outcome)
     return ItemOut(**answer_fields(answer), index=index, status=status, code=answer.outcome, detail=detail)
 

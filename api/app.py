@@ -14,7 +14,7 @@ from api.auth import Verifier
 from api.gateway import Gateway
 from api.middleware import Authenticate, LimitBody
 from api.reads import Reads
-from api.routers import budget, commands, entities, health
+from api.routers import access, budget, charges, commands, configs, eligibility, entities, health
 from z0.client.ports import Ledger
 from z0.clock import Clock, SystemClock
 from z0.config import Config
@@ -29,6 +29,10 @@ def create_app(*, config: Config, ledger: Ledger, reads: Reads, clock: Clock | N
     for router in (
         entities.routes(gateway, reads),
         budget.routes(gateway),
+        eligibility.routes(gateway),
+        charges.routes(gateway),
+        access.routes(gateway),
+        configs.routes(gateway, reads, clock or SystemClock()),
         commands.routes(gateway),
         health.routes(ledger, reads),
     ):

@@ -22,6 +22,10 @@ TAGS: Final = [
     {"name": "facts", "description": "What happened, for ever."},
     {"name": "budget", "description": "Money in and out."},
     {"name": "reservations", "description": "Holds on money."},
+    {"name": "eligibility", "description": "May this happen, and what is left of each limit."},
+    {"name": "charges", "description": "From incurred to settled."},
+    {"name": "access", "description": "Who may do what on an entity."},
+    {"name": "configs", "description": "Versioned rules: budget, cap, pricing, access, routing, invariant."},
     {"name": "commands", "description": "Any command as JSON, one or up to 1,000."},
     {"name": "health", "description": "For load balancers and supervisors; no API key."},
 ]
@@ -44,6 +48,27 @@ class AsOfDoc(_Doc):
     offset: int
 
 
+class LimitDoc(BaseModel):
+    """One limit as a decision saw it, amounts and counts as decimal strings."""
+
+    rule: str
+    max: str
+    left: str
+    resets_at: int | None = None
+
+
+class EligibilityDoc(BaseModel):
+    """What a check or an authorize found: the first rule that failed, and what is left of each limit."""
+
+    eligible: bool
+    outcome: Outcome
+    rule: str | None = None
+    amount: str | None = None
+    currency: str | None = None
+    limits: list[LimitDoc] = []
+    configs: dict[str, int] = {}
+
+
 class AnswerDoc(_Doc):
     """What a command came to."""
 
@@ -59,6 +84,7 @@ class AnswerDoc(_Doc):
     as_of: AsOfDoc | None
     recorded_at: int | None
     state: dict[str, Any] | None = None
+    eligibility: EligibilityDoc | None = None
 
 
 class FieldErrorDoc(_Doc):
@@ -79,6 +105,7 @@ class ProblemDoc(BaseModel):
     instance: str | None = None
     command_id: str | None = None
     errors: list[FieldErrorDoc] | None = None
+    eligibility: EligibilityDoc | None = None
 
 
 class BudgetDoc(_Doc):
@@ -99,17 +126,52 @@ class BudgetDoc(_Doc):
 
 
 class ReservationDoc(_Doc):
-    """One open reservation."""
+    """One open reservation; one without a currency holds a place only."""
 
-    currency: str
+    currency: str | None
     amount: str
     expires_at: int
     created_at: int
     workflow_id: str | None
 
 
+class SettlementDoc(_Doc):
+    """Charges of one currency by stage, and what is left of prepaid money (credits are spent first)."""
+
+    prepaid: str
+    incurred: str
+    pending: str
+
+
+class ChargeDoc(_Doc):
+    """One unsettled charge."""
+
+    currency: str
+    amount: str
+    stage: str
+    incurred_at: int
+
+
+class CounterDoc(_Doc):
+    """What one limit has counted since its window began."""
+
+    start: int
+    count: int
+    amount: str
+
+
+class ConfigHeadDoc(_Doc):
+    """The newest version of a config."""
+
+    type: str
+    scope: str
+    applies_to: str
+    version: int
+    effective_at: int
+
+
 class EntityDoc(_Doc):
-    """State of an entity; at most 1,000 reservations are shown."""
+    """State of an entity; at most 1,000 reservations and 1,000 charges are shown."""
 
     entity: dict[str, Any]
     seq: int
@@ -118,7 +180,123 @@ class EntityDoc(_Doc):
     budgets: dict[str, BudgetDoc]
     reservations: dict[str, ReservationDoc]
     reservations_open: int
+    settlement: dict[str, SettlementDoc]
+    charges: dict[str, ChargeDoc]
+    charges_open: int
+    caps: dict[str, CounterDoc]
+    access: dict[str, str]
+    config: ConfigHeadDoc | None
     as_of: AsOfDoc
+
+
+class HeldDoc(_Doc):
+    """One open reservation; `currency` null: it holds a place only."""
+
+    reservation_id: str
+    currency: str | None
+    amount: str
+    created_at: int
+    expires_at: int
+    age_ms: int
+    workflow_id: str | None
+
+
+class ReservationsDoc(_Doc):
+    """Open reservations, the oldest first; `open`: how many there are."""
+
+    reservations: list[HeldDoc]
+    open: int
+    as_of: AsOfDoc
+
+
+class IncurredDoc(_Doc):
+    """One unsettled charge."""
+
+    charge_id: str
+    stage: str
+    currency: str
+    amount: str
+    incurred_at: int
+    age_ms: int
+
+
+class ChargesDoc(_Doc):
+    """Unsettled charges, the oldest first, and their sums; `open`: how many there are of all stages."""
+
+    charges: list[IncurredDoc]
+    settlement: dict[str, SettlementDoc]
+    open: int
+    as_of: AsOfDoc
+
+
+class GrantedDoc(_Doc):
+    """A user's role."""
+
+    user_id: str
+    role: str
+
+
+class AccessDoc(_Doc):
+    """Who has which role."""
+
+    access: list[GrantedDoc]
+    as_of: AsOfDoc
+
+
+class LimitedDoc(_Doc):
+    """One limit, and what it counted; null: nothing, or it is about what is in flight or available."""
+
+    rule: str
+    max: str
+    left: str
+    resets_at: int | None
+    counted: CounterDoc | None
+
+
+class CapsDoc(_Doc):
+    """Every limit that has a say, and the versions of the configs that say so."""
+
+    limits: list[LimitedDoc]
+    configs: dict[str, int]
+    as_of: AsOfDoc
+
+
+class ConfigBodyDoc(BaseModel):
+    """One version of a config as its fact has it."""
+
+    id: str
+    type: str
+    scope: str
+    applies_to: str
+    tenant_id: str
+    version: int
+    effective_at: int
+    settings: dict[str, Any]
+    name: str | None = None
+
+
+class ConfigOutDoc(_Doc):
+    """One version and until when it holds; null: no later one is known."""
+
+    config: ConfigBodyDoc
+    superseded_at: int | None
+    fact_id: str
+    recorded_at: int
+
+
+class ConfigDoc(ConfigOutDoc):
+    """The version of a config at a moment."""
+
+    complete: bool
+    as_of: AsOfDoc
+
+
+class ConfigsDoc(_Doc):
+    """The configs in force at a moment, in the order of their ids."""
+
+    configs: list[ConfigOutDoc]
+    at: int
+    next_after: str | None
 
 
 class FactsDoc(_Doc):
@@ -179,6 +357,8 @@ def _http_form(tag: str, command: type[Any]) -> type[Struct]:
     for field in msgspec.structs.fields(command):
         if field.name == "data":
             fields.append(("data", dict[str, Any], msgspec.field(default_factory=dict)))
+        elif field.type is msgspec.Raw:
+            fields.append((field.name, dict[str, Any]))
         elif field.required and field.name not in ("id", "tenant_id", "ledger_id"):
             fields.append((field.name, field.type))
         elif not field.required:

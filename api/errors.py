@@ -28,6 +28,7 @@ class Code(StrEnum):
     VERSION_MISMATCHED = "expected_version_conflict"
     BAD_PARAMETER = "bad_parameter"
     BATCH_SIZE = "batch_size"
+    NOT_EFFECTIVE = "not_effective"
     NO_SUCH_ROUTE = "no_such_route"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     KEYS_UNAVAILABLE = "keys_unavailable"
@@ -43,6 +44,7 @@ CODE_MEANINGS: Final[dict[Code, str]] = {
     Code.VERSION_MISMATCHED: "The header If-Match and `expected_version` in the body differ, or If-Match holds no version.",
     Code.BAD_PARAMETER: "A parameter of the path, the query or a header is not what it should be.",
     Code.BATCH_SIZE: "A batch holds 1 to 1,000 commands.",
+    Code.NOT_EFFECTIVE: "The config has no such version, or none that is effective at that moment.",
     Code.NO_SUCH_ROUTE: "There is no such route.",
     Code.METHOD_NOT_ALLOWED: "The route does not take this method.",
     Code.KEYS_UNAVAILABLE: "API keys cannot be verified at the moment; nothing was done.",
@@ -117,7 +119,7 @@ def status_of_code(code: Code) -> int:
             return 401
         case Code.FORBIDDEN:
             return 403
-        case Code.NO_SUCH_ROUTE:
+        case Code.NO_SUCH_ROUTE | Code.NOT_EFFECTIVE:
             return 404
         case Code.METHOD_NOT_ALLOWED:
             return 405

@@ -18,6 +18,32 @@ ANSWER: Final[dict[str, Any]] = {
 }
 
 
+_LIMITS: Final[list[dict[str, Any]]] = [
+    {"rule": "cap.cfg_daily/daily", "max": "50", "left": "37.5", "resets_at": 1_800_057_600_000},
+    {"rule": "budget.USD", "max": "100", "left": "87.5"},
+]
+_ELIGIBILITY: Final = {
+    "eligible": True,
+    "outcome": "accepted",
+    "amount": "12.5",
+    "currency": "USD",
+    "limits": _LIMITS,
+    "configs": {"cfg_daily": 3},
+}
+_NOT_ELIGIBLE: Final = {
+    "eligible": False,
+    "outcome": "cap_exhausted",
+    "rule": "cap.cfg_daily/daily",
+    "amount": "40",
+    "currency": "USD",
+    "limits": _LIMITS,
+    "configs": {"cfg_daily": 3},
+}
+DONE: Final = ANSWER | dict.fromkeys(("available", "currency", "reservation_id", "expires_at"))
+HELD: Final = ANSWER | {"eligibility": _ELIGIBILITY}
+ELIGIBLE: Final = DONE | dict.fromkeys(("fact_id", "seq")) | {"eligibility": _NOT_ELIGIBLE}
+
+
 # FastAPI drops every null of the document, those of examples too; a mark stands for them until it is done.
 _NULL: Final = "\x00null"
 
@@ -67,6 +93,18 @@ DEDUCT: Final = _request("Spend at once", {"amount": "12.50", "currency": "USD"}
 RESERVE: Final = _request("Hold for ten minutes", {"amount": "12.50", "currency": "USD", "ttl_ms": 600_000})
 CONFIRM: Final = _request("Spend part of it", {"amount": "9.99"})
 RELEASE: Final = _request("Give it back", {"data": {"reason": "call dropped"}})
+CHECK: Final = _request("Would this answer be paid for?", {"usage": {"input_tokens": "1200", "output_tokens": "300"}})
+AUTHORIZE: Final = _request("Ask, and hold for ten minutes", {"amount": "12.50", "currency": "USD", "ttl_ms": 600_000})
+SETTLE: Final = _request("The invoice is paid", {"stage": "settled", "data": {"invoice": "2027-01/17"}})
+GRANT: Final = _request("Ada may operate it", {"grantee_id": "user_ada", "role": "operator"})
+_SETTINGS: Final = {
+    "limits": [{"name": "daily", "counts": "spend", "window": "day", "max_amount": "50.00", "currency": "USD"}],
+    "timezone": "UTC",
+}
+PUT_CONFIG: Final = _request(
+    "50 USD a day for every account",
+    {"type": "cap", "scope": "tenant", "applies_to": "account", "settings": _SETTINGS, "expected_version": 2},
+)
 _RESERVE_COMMAND: Final = {"op": "reserve", "id": "order-7/hold", "entity_id": "acct_123", "amount": "12.50", "currency": "USD"}
 COMMANDS: Final = _request("Reserve", _RESERVE_COMMAND)
 BATCH: Final = _request(
@@ -135,8 +173,70 @@ ENTITY: Final[dict[str, Any]] = {
         }
     },
     "reservations_open": 1,
+    "settlement": {"USD": {"prepaid": "100", "incurred": "4", "pending": "0"}},
+    "charges": {"account_acct_123.40": {"currency": "USD", "amount": "4", "stage": "incurred", "incurred_at": 1_799_999_900_000}},
+    "charges_open": 1,
+    "caps": {"cfg_daily/daily": {"start": 1_799_971_200_000, "count": 3, "amount": "12.5"}},
+    "access": {"user_ada": "operator"},
+    "config": None,
     "as_of": AS_OF,
 }
+RESERVATIONS: Final[dict[str, Any]] = {
+    "reservations": [
+        {
+            "reservation_id": "order-7/hold",
+            "currency": "USD",
+            "amount": "12.5",
+            "created_at": 1_800_000_000_000,
+            "expires_at": 1_800_003_600_000,
+            "age_ms": 1_250,
+            "workflow_id": None,
+        }
+    ],
+    "open": 1,
+    "as_of": AS_OF,
+}
+CHARGES: Final[dict[str, Any]] = {
+    "charges": [
+        {
+            "charge_id": "account_acct_123.40",
+            "stage": "incurred",
+            "currency": "USD",
+            "amount": "4",
+            "incurred_at": 1_799_999_900_000,
+            "age_ms": 100_000,
+        }
+    ],
+    "settlement": ENTITY["settlement"],
+    "open": 1,
+    "as_of": AS_OF,
+}
+ACCESS: Final[dict[str, Any]] = {"access": [{"user_id": "user_ada", "role": "operator"}], "as_of": AS_OF}
+CAPS: Final[dict[str, Any]] = {
+    "limits": [
+        {**_LIMITS[0], "counted": ENTITY["caps"]["cfg_daily/daily"]},
+        {**_LIMITS[1], "resets_at": None, "counted": None},
+    ],
+    "configs": {"cfg_daily": 3},
+    "as_of": AS_OF,
+}
+_CONFIG_VERSION: Final = {
+    "config": {
+        "id": "cfg_daily",
+        "type": "cap",
+        "scope": "tenant",
+        "applies_to": "account",
+        "tenant_id": "tenant_acme",
+        "version": 3,
+        "effective_at": 1_799_971_200_000,
+        "settings": _SETTINGS,
+    },
+    "superseded_at": None,
+    "fact_id": "config_cfg_daily.4",
+    "recorded_at": 1_799_900_000_000,
+}
+CONFIG: Final[dict[str, Any]] = {**_CONFIG_VERSION, "complete": True, "as_of": AS_OF}
+CONFIGS: Final[dict[str, Any]] = {"configs": [_CONFIG_VERSION], "at": 1_800_000_000_000, "next_after": None}
 FACTS: Final[dict[str, Any]] = {
     "facts": [
         {

@@ -31,7 +31,7 @@ class Page(Struct, frozen=True, kw_only=True):
 
 async def facts_page(reads: Reads, tenant_id: str, read: Answer, window: Window) -> Page:
     """The facts of a window whose end is the head of the ledger at the time of `read`."""
-    stored = await _wait_for(reads, tenant_id, read.ledger_id, seq=window.upto)
+    stored = await wait_for(reads, tenant_id, read.ledger_id, seq=window.upto)
     complete = stored is not None and stored.seq >= window.upto
     # One more than asked for tells whether there is another page.
     rows = await reads.facts(tenant_id, read.ledger_id, window._replace(limit=window.limit + 1))
@@ -56,7 +56,8 @@ def _offset_of(row: FactRow | None) -> int:
     return decode_fact(row.value).offset if row is not None else -1
 
 
-async def _wait_for(reads: Reads, tenant_id: str, ledger_id: str, *, seq: int) -> FactRow | None:
+async def wait_for(reads: Reads, tenant_id: str, ledger_id: str, *, seq: int) -> FactRow | None:
+    """The newest fact that the store has of a ledger, once it has the one of `seq`, or after two seconds."""
     deadline = asyncio.get_running_loop().time() + WAIT_S
     while True:
         stored = await reads.head(tenant_id, ledger_id)

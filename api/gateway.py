@@ -3,6 +3,7 @@ From a request to the ledger and back. Owns: the id of a command, the scope that
 Does not own: how a body becomes a command (`api.schemas`, `api.items`), nor the ledger (`z0.client`).
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import uuid4
 
@@ -15,23 +16,28 @@ from api.answers import ItemOut, answer_response, answered_item, refused_item
 from api.auth import Caller
 from api.errors import Code, FieldError, Problem
 from api.items import check_payload, check_utf8, checked, command_id_in, parse_item
-from api.keys import Scope
+from api.keys import PLATFORM_TENANT, Scope
 from api.middleware import caller_of
 from api.schemas import LinksBody
 from z0.client.ports import Ledger
 from z0.domain.answer import Answer
-from z0.domain.commands import Command, Read
+from z0.domain.commands import Check, Command, GrantAccess, PutConfig, Read, RevokeAccess
 from z0.domain.facts import NO_DATA
+from z0.domain.facts import Scope as ConfigScope
 from z0.domain.ids import EntityType, ledger_id, parse_ledger_id
 from z0.domain.outcome import Outcome
 
 AUTO_PREFIX: Final = "auto-"
 # Who may act in a tenant's name is decided by these two; a key that only writes facts must not make itself a better key.
 _GUARDED_TYPES: Final = frozenset({EntityType.TENANT, EntityType.KEY})
+_READS: Final = (Read, Check)  # what leaves nothing
+# What says for everybody else how much may be spent, and who may do it.
+_ADMINISTERS: Final = (PutConfig, GrantAccess, RevokeAccess)
 
 
 class _Payload(Struct, frozen=True):
     data: Raw = NO_DATA
+    settings: Raw = NO_DATA
 
 
 _payload_decoder = msgspec.json.Decoder(_Payload)
@@ -53,6 +59,10 @@ class Gateway:
             raise
         answer = await self._ledger.submit(command, timeout_ms=self._timeout_ms)
         return answer_response(answer, request.url.path)
+
+    async def look(self, commands: Sequence[Command]) -> list[Answer]:
+        """Answers to commands of our own that leave nothing, in order; the caller's right to them was checked before."""
+        return await self._ledger.submit_many(commands, timeout_ms=self._timeout_ms)
 
     async def read(self, request: Request, entity_id: str) -> Answer:
         """
@@ -91,21 +101,29 @@ def allow(caller: Caller, command: Command) -> None:
     Raises:
         Problem: one is missing.
     """
-    reads = type(command) is Read
-    needed = Scope.READ if reads else Scope.WRITE
-    if needed not in caller.scopes:
-        raise _missing(needed)
+    reads = type(command) in _READS
+    needs(caller, Scope.READ if reads else Scope.WRITE)
     ref = parse_ledger_id(command.ledger_id)
-    if ref is None or ref.type not in _GUARDED_TYPES:
+    kind = ref.type if ref is not None else None
+    changes_config = kind is EntityType.CONFIG and not reads
+    if kind not in _GUARDED_TYPES and not changes_config and type(command) not in _ADMINISTERS:
         return
-    if Scope.ADMIN not in caller.scopes:
-        raise _missing(Scope.ADMIN)
-    if ref.type is EntityType.TENANT and not reads:
+    needs(caller, Scope.ADMIN)
+    if kind is EntityType.TENANT and not reads:
         raise Problem(Code.FORBIDDEN, "Tenants are made and changed by the operator, not over HTTP.")
+    if type(command) is PutConfig and command.scope == ConfigScope.PLATFORM and caller.tenant_id != PLATFORM_TENANT:
+        raise Problem(Code.FORBIDDEN, "Configs of scope `platform` are written with the platform's own key.")
 
 
-def _missing(scope: Scope) -> Problem:
-    return Problem(Code.FORBIDDEN, f"The API key lacks the scope `{scope}`.")
+def needs(caller: Caller, scope: Scope) -> None:
+    """
+    Check one scope.
+
+    Raises:
+        Problem: the caller's key lacks it.
+    """
+    if scope not in caller.scopes:
+        raise Problem(Code.FORBIDDEN, f"The API key lacks the scope `{scope}`.")
 
 
 def command_id(header: str | None, in_body: str | None) -> str:
@@ -134,12 +152,14 @@ def ledger_of(entity_id: str) -> str:
 
 
 async def fields_of(request: Request, body: LinksBody) -> dict[str, Any]:
-    """The fields of a command that a body gives; `data` as the bytes that were sent."""
+    """The fields of a command that a body gives; payloads as the bytes that were sent."""
     fields = {name: getattr(body, name) for name in body.model_fields_set}
     fields.pop("id", None)
     raw = await request.body()
     check_utf8(raw)
-    if "data" in fields:
+    payloads = [name for name in _Payload.__struct_fields__ if name in fields]
+    if payloads:
         check_payload(raw)
-        fields["data"] = _payload_decoder.decode(raw).data
+        given = _payload_decoder.decode(raw)
+        fields.update((name, getattr(given, name)) for name in payloads)
     return fields

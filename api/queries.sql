@@ -18,3 +18,24 @@ SELECT seq, value
    AND (%(type)s::text IS NULL OR type = %(type)s)
  ORDER BY seq
  LIMIT %(limit)s
+
+
+-- name: config
+-- Versions are in `config_versions` (sinks/postgres): each holds from `effective_at` up to, not including, `superseded_at`.
+SELECT config_id, config::text, superseded_at, fact_id, recorded_at
+  FROM config_versions
+ WHERE tenant_id = %(tenant_id)s AND ledger_id = %(ledger_id)s
+   AND (%(version)s::bigint IS NULL OR version = %(version)s)
+   AND (%(at)s::bigint IS NULL OR (effective_at <= %(at)s AND (superseded_at IS NULL OR superseded_at > %(at)s)))
+ LIMIT 1
+
+-- name: configs
+-- A config of the platform holds for every tenant, so every tenant may read it. Ids are unique, whoever's they are.
+SELECT config_id, config::text, superseded_at, fact_id, recorded_at
+  FROM config_versions
+ WHERE tenant_id IN (%(tenant_id)s, %(platform)s) AND (tenant_id = %(tenant_id)s OR scope = 'platform')
+   AND effective_at <= %(at)s AND (superseded_at IS NULL OR superseded_at > %(at)s)
+   AND (%(type)s::text IS NULL OR type = %(type)s)
+   AND ledger_id > %(after)s
+ ORDER BY ledger_id
+ LIMIT %(limit)s

@@ -16,6 +16,7 @@ from psycopg.abc import Params
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from api.errors import Code, Problem
+from api.keys import PLATFORM_TENANT
 
 POOL_MAX: Final = 8
 ASK_TIMEOUT_S: Final = 2.0
@@ -38,6 +39,25 @@ class Window(NamedTuple):
     type: str | None = None
 
 
+class ConfigRow(NamedTuple):
+    """One version of a config: `config` is its JSON."""
+
+    config_id: str
+    config: str
+    superseded_at: int | None
+    fact_id: str
+    recorded_at: int
+
+
+class ConfigsWindow(NamedTuple):
+    """Which configs: effective at a moment, of a type where one is given, with an id above `after`."""
+
+    at: int
+    limit: int
+    type: str | None = None
+    after: str = ""
+
+
 class Reads(Protocol):
     """The query store."""
 
@@ -53,6 +73,14 @@ class Reads(Protocol):
 
     async def facts(self, tenant_id: str, ledger_id: str, window: Window) -> Sequence[FactRow]:
         """Facts of a ledger in the order of their seq."""
+        ...
+
+    async def config(self, tenant_id: str, ledger_id: str, *, at: int | None, version: int | None) -> ConfigRow | None:
+        """The version of a config that is effective at a moment, or the one of a number, or both."""
+        ...
+
+    async def configs(self, tenant_id: str, window: ConfigsWindow) -> Sequence[ConfigRow]:
+        """The tenant's configs and those of the platform, each in the version of the moment, in the order of their ids."""
         ...
 
     async def is_ready(self) -> bool:
@@ -90,6 +118,15 @@ class PostgresReads:
     async def facts(self, tenant_id: str, ledger_id: str, window: Window) -> Sequence[FactRow]:
         given = {"tenant_id": tenant_id, "ledger_id": ledger_id, **window._asdict()}
         return [FactRow(*row) for row in await self._ask("facts", given)]
+
+    async def config(self, tenant_id: str, ledger_id: str, *, at: int | None, version: int | None) -> ConfigRow | None:
+        given = {"tenant_id": tenant_id, "ledger_id": ledger_id, "at": at, "version": version}
+        rows = await self._ask("config", given)
+        return ConfigRow(*rows[0]) if rows else None
+
+    async def configs(self, tenant_id: str, window: ConfigsWindow) -> Sequence[ConfigRow]:
+        rows = await self._ask("configs", {"tenant_id": tenant_id, "platform": PLATFORM_TENANT, **window._asdict()})
+        return [ConfigRow(*row) for row in rows]
 
     async def is_ready(self) -> bool:
         try:

@@ -38,6 +38,7 @@ Amount = Annotated[
     Field(description="Decimal string, at most 12 decimals; never a JSON number.", examples=["12.50"]),
 ]
 Currency = Annotated[str, AfterValidator(_currency), Field(description="ISO 4217 code.", examples=["USD"])]
+TTL = "Milliseconds until it expires; one hour, or what a budget config says, where it is not given."
 Milliseconds = Annotated[int, Field(description="Unix milliseconds.", examples=[1_800_000_000_000])]
 
 
@@ -61,7 +62,7 @@ class LinksBody(Body):
     from_entity: str | None = None
     to_entity: str | None = None
     config_id: str | None = None
-    config_version: int | None = None
+    config_version: int | None = Field(None, ge=0, le=2**31 - 1)
     trace_id: str | None = None
     correlation_id: str | None = None
     external_source: str | None = None
@@ -109,6 +110,15 @@ class UpdateEntityBody(CommandBody):
     )
 
 
+class SourceBody(Body):
+    """Proof of a fact on another ledger, as a reader of that fact has it."""
+
+    id: str = Field(description="The fact's id, the same as `source_id`.", examples=["asset_asset_9.7"])
+    ledger_id: str = Field(examples=["asset_asset_9"])
+    seq: int = Field(ge=1, le=2**63 - 1)
+    hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class AppendBody(CommandBody):
     """A fact."""
 
@@ -116,6 +126,7 @@ class AppendBody(CommandBody):
     subtype: str | None = None
     amount: Amount | None = None
     currency: Currency | None = None
+    source: SourceBody | None = Field(None, description="Proof of `source_id`, where that fact is on another ledger.")
 
 
 class AddBudgetBody(CommandBody):
@@ -123,7 +134,7 @@ class AddBudgetBody(CommandBody):
 
     amount: Amount
     currency: Currency
-    kind: Literal["deposit", "credit"] = "deposit"
+    kind: Literal["deposit", "credit", "transfer"] = Field("deposit", description="`transfer`: it came from another ledger.")
 
 
 class DeductBudgetBody(CommandBody):
@@ -139,7 +150,52 @@ class ReserveBody(CommandBody):
     amount: Amount
     currency: Currency
     reservation_id: str | None = Field(None, description="The command's id where it is not given.")
-    ttl_ms: int | None = Field(None, description="Milliseconds until it expires; one hour where it is not given.")
+    ttl_ms: int | None = Field(None, description=TTL)
+    purpose: Literal["spend", "transfer"] = Field(
+        "spend", description="A confirmed `transfer` leaves for another ledger and is not spent."
+    )
+
+
+class CheckBody(CommandBody):
+    """What is to be spent, as an amount or as a usage that a pricing config prices; neither: a place only."""
+
+    amount: Amount | None = None
+    currency: Currency | None = None
+    usage: dict[str, str] | None = Field(
+        None, description="Meter to quantity, a whole number as a string; instead of `amount`.", examples=[{"tokens": "1200"}]
+    )
+
+
+class AuthorizeBody(CheckBody):
+    """What is to be spent, and how long it is held."""
+
+    reservation_id: str | None = Field(None, description="The command's id where it is not given.")
+    ttl_ms: int | None = Field(None, description=TTL)
+
+
+class SettleBody(CommandBody):
+    """Where the charge of the path goes."""
+
+    stage: Literal["pending", "settled"]
+
+
+class GrantAccessBody(CommandBody):
+    """Who gets which role on the entity of the path."""
+
+    grantee_id: str = Field(description="A user; a second grant changes the role.", examples=["user_ada"])
+    role: str = Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$", examples=["operator"])
+
+
+class PutConfigBody(CommandBody):
+    """The next version of the config of the path."""
+
+    type: Literal["budget", "cap", "pricing", "access", "routing", "invariant"]
+    scope: Literal["platform", "tenant", "entity"]
+    settings: dict[str, Any] = Field(description="By type, kept byte for byte.")
+    applies_to: str = Field("*", description='An entity type or "*"; of scope `entity` an entity id.', examples=["account"])
+    effective_at: Milliseconds | None = Field(None, ge=0, description="Now where it is not given; never in the past.")
+    expected_version: int | None = Field(None, description="Refused with `version_conflict` where another one was there before.")
+    name: str | None = Field(None, max_length=200)
 
 
 class ConfirmBody(CommandBody):

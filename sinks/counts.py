@@ -45,12 +45,22 @@ async def lag(config: Config) -> dict[str, int]:
     Raises:
         StoreUnavailable, SourceUnavailable: somebody does not answer.
     """
+    ends = await log_ends(config)
+    return {name: sum(lag_of(ends, await _positions(sink_of(config, name))).values()) for name in SINKS}
+
+
+async def log_ends(config: Config) -> dict[int, int]:
+    """
+    The next offset of every partition of the fact log.
+
+    Raises:
+        SourceUnavailable: Kafka does not answer.
+    """
     source = KafkaSource(config.kafka_servers, "lag")
     try:
-        ends = {partition: end for partition, (_, end) in (await source.start()).items()}
+        return {partition: end for partition, (_, end) in (await source.start()).items()}
     finally:
         await source.close()
-    return {name: sum(lag_of(ends, await _positions(sink_of(config, name))).values()) for name in SINKS}
 
 
 async def _positions(sink: Sink) -> Mapping[int, Position]:

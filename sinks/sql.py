@@ -20,9 +20,9 @@ class Migration(NamedTuple):
     sql: str
 
 
-def queries(package: str) -> dict[str, str]:
-    """The statements of a package's `queries.sql` by name."""
-    text = files(package).joinpath("queries.sql").read_text("utf-8")
+def queries(package: str, file: str = "queries.sql") -> dict[str, str]:
+    """The statements of one of a package's files by name."""
+    text = files(package).joinpath(file).read_text("utf-8")
     parts = re.split(r"^-- name: ", text, flags=re.MULTILINE)[1:]
     return {name.strip(): sql.strip().rstrip(";") for name, _, sql in (part.partition("\n") for part in parts)}
 

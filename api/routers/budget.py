@@ -2,15 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Request
+from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import Response
 
-from api.examples import ADD, CONFIRM, DEDUCT, RELEASE, RESERVE
+from api.answers import JSON, answer_response, encode
+from api.docs import ReservationsDoc
+from api.examples import ADD, CONFIRM, DEDUCT, RELEASE, RESERVATIONS, RESERVE
 from api.gateway import Gateway, command_id, fields_of, ledger_of
 from api.middleware import caller_of
-from api.routers.params import EntityId, IdempotencyKey, decided
+from api.routers.params import EntityId, IdempotencyKey, decided, ok, read_of
 from api.schemas import AddBudgetBody, ConfirmBody, DeductBudgetBody, ReleaseBody, ReserveBody
+from api.views import PAGE_MAX, reservations_page
 from z0.domain.commands import AddBudget, Confirm, DeductBudget, Release, Reserve
+from z0.domain.outcome import Outcome
 
 ReservationId = Annotated[str, Path(description="Reservation id; slashes in it are part of it.", examples=["order-7/hold"])]
 
@@ -19,6 +23,7 @@ def routes(gateway: Gateway) -> APIRouter:
     """The routes of budgets and reservations."""
     router = APIRouter(prefix="/v1/entities/{entity_id}", strict_content_type=False)
     _budget(router, gateway)
+    _open(router, gateway)
     _reservations(router, gateway)
     return router
 
@@ -31,7 +36,7 @@ def _budget(router: APIRouter, gateway: Gateway) -> None:
         body: Annotated[AddBudgetBody, Body(openapi_examples=ADD)],
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
-        """A deposit, or a credit."""
+        """A deposit, a credit, or what came by transfer from another ledger."""
         given = await fields_of(request, body)
         name, tenant = command_id(idempotency_key, body.id), caller_of(request).tenant_id
         return await gateway.run(request, AddBudget(id=name, tenant_id=tenant, ledger_id=ledger_of(entity_id), **given))
@@ -47,6 +52,25 @@ def _budget(router: APIRouter, gateway: Gateway) -> None:
         given = await fields_of(request, body)
         name, tenant = command_id(idempotency_key, body.id), caller_of(request).tenant_id
         return await gateway.run(request, DeductBudget(id=name, tenant_id=tenant, ledger_id=ledger_of(entity_id), **given))
+
+
+def _open(router: APIRouter, gateway: Gateway) -> None:
+    @router.get(
+        "/reservations",
+        tags=["reservations"],
+        summary="Open reservations",
+        responses=ok(ReservationsDoc, RESERVATIONS) | read_of(),
+    )
+    async def read_reservations(
+        request: Request,
+        entity_id: EntityId,
+        limit: Annotated[int, Query(ge=1, le=PAGE_MAX, description="At most so many, the oldest.")] = 100,
+    ) -> Response:
+        """The oldest first, with their age; `open` says how many there are."""
+        answer = await gateway.read(request, entity_id)
+        if answer.outcome is not Outcome.ACCEPTED:
+            return answer_response(answer, request.url.path)
+        return Response(encode(reservations_page(answer, limit)), 200, None, JSON)
 
 
 def _reservations(router: APIRouter, gateway: Gateway) -> None:

@@ -19,6 +19,7 @@ from api.routers.params import EntityId, IdempotencyKey, decided, ok, read_of
 from api.schemas import AppendBody, ChangesBody, CreateEntityBody, UpdateEntityBody
 from z0.domain.commands import Append, CreateEntity, UpdateEntity
 from z0.domain.entity import Changes, Status
+from z0.domain.facts import Source
 from z0.domain.outcome import Outcome
 
 IfMatch = Annotated[
@@ -83,8 +84,13 @@ def _writes(router: APIRouter, gateway: Gateway) -> None:
         body: Annotated[AppendBody, Body(openapi_examples=APPEND)],
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
-        """A `charge` is spent from the budget and refused with 402 where it does not fit."""
+        """
+        A `charge` is spent from the budget and refused with 402 where it does not fit; `charge/incurred` stays open until it is
+        settled. It names an outcome in `source_id`, a `cost` an invocation; `source` proves one on another ledger.
+        """
         given = await fields_of(request, body)
+        if body.source is not None:
+            given["source"] = Source(**body.source.model_dump())
         name, tenant = command_id(idempotency_key, body.id), caller_of(request).tenant_id
         return await gateway.run(request, Append(id=name, tenant_id=tenant, ledger_id=ledger_of(entity_id), **given))
 

@@ -40,9 +40,9 @@ def ok(model: type[BaseModel], example: dict[str, Any]) -> dict[int | str, dict[
     return {200: {"model": model, "content": {"application/json": {"example": marked(example)}}}}
 
 
-def decided() -> dict[int | str, dict[str, Any]]:
+def decided(example: dict[str, Any] = ANSWER) -> dict[int | str, dict[str, Any]]:
     """The responses of a route that decides one command."""
-    return ok(AnswerDoc, ANSWER) | problems(*_DECIDED)
+    return ok(AnswerDoc, example) | problems(*_DECIDED)
 
 
 def read_of(*more: int) -> dict[int | str, dict[str, Any]]:

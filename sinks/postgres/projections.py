@@ -1,5 +1,5 @@
 """
-Entities and balances out of a batch. Owns: folding a batch's facts into what is stored. Pure; does not own: SQL.
+Entities, balances and charges out of a batch. Owns: folding a batch's facts into what is stored. Pure; does not own: SQL.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ import msgspec
 
 from z0.domain.deltas import add_delta, budget_delta
 from z0.domain.entity import Entity
-from z0.domain.facts import FactType, StoredFact
+from z0.domain.facts import RESERVED_STAGES, FactType, StoredFact
 from z0.domain.fold import apply_ledger
 from z0.domain.money import format_amount
 from z0.domain.state import Budget, LedgerState
@@ -55,6 +55,51 @@ class Balances:
         columns = {name: [format_amount(getattr(budget, name)) for budget in sums] for name in SUMS}
         keys = {"ledger_ids": [ledger for ledger, _ in self._sums], "currencies": [currency for _, currency in self._sums]}
         return {**keys, "tenant_ids": [tenant for tenant, _ in self._sums.values()], **columns}
+
+
+class Charges:
+    """Charges that a batch opens, and the last stage to which it moves each."""
+
+    def __init__(self) -> None:
+        self._opened: list[StoredFact] = []
+        self._moved: dict[str, StoredFact] = {}
+
+    def add(self, fact: StoredFact) -> None:
+        """Take a fact, in the order of its ledger."""
+        if fact.type != FactType.CHARGE:
+            return
+        if fact.subtype == FactType.INCURRED:
+            self._opened.append(fact)
+        elif fact.subtype in RESERVED_STAGES and fact.source_id is not None:
+            self._moved[fact.source_id] = fact
+
+    def opened(self) -> dict[str, list[Any]] | None:
+        """The arguments of `open_charges`, or None where there are none."""
+        facts = self._opened
+        if not facts:
+            return None
+        return {
+            "ids": [fact.id for fact in facts],
+            "ledger_ids": [fact.ledger_id for fact in facts],
+            "seqs": [fact.seq for fact in facts],
+            "tenant_ids": [fact.tenant_id for fact in facts],
+            "amounts": [fact.amount for fact in facts],
+            "currencies": [fact.currency for fact in facts],
+            "incurred_at": [fact.timestamp for fact in facts],
+            "stage_at": [fact.recorded_at for fact in facts],
+        }
+
+    def moved(self) -> dict[str, list[Any]] | None:
+        """The arguments of `move_charges`, or None where there are none."""
+        if not self._moved:
+            return None
+        facts = self._moved.values()
+        return {
+            "ids": list(self._moved),
+            "stages": [fact.subtype for fact in facts],
+            "seqs": [fact.seq for fact in facts],
+            "stage_at": [fact.recorded_at for fact in facts],
+        }
 
 
 def lifecycle(facts: Iterable[tuple[int, StoredFact]]) -> list[tuple[int, StoredFact]]:

@@ -52,6 +52,16 @@ CREATE TEMPORARY TABLE IF NOT EXISTS facts_in (
     workflow_id text,
     data text,
     sealed text,
+    configs text,
+    counted text,
+    purpose text,
+    usage text,
+    warnings text,
+    proof_id text,
+    proof_ledger_id text,
+    proof_seq bigint,
+    proof_hash text,
+    proof_checked boolean,
     reply_to text,
     cause_topic text,
     cause_partition integer,
@@ -79,14 +89,21 @@ WITH new AS (
     INSERT INTO facts (id, ledger_id, seq, type, subtype, timestamp, recorded_at, tenant_id, entity_id, outcome, command_id, digest,
         rules, amount, currency, held, available, reservation_id, expires_at, source_id, asset_id, campaign_id,
         contact_id, deal_id, tool_id, user_id, parent_invocation_id, from_entity, to_entity, config_id, config_version,
-        trace_id, correlation_id, external_source, external_id, workflow_id, data, sealed, reply_to, cause_topic,
+        trace_id, correlation_id, external_source, external_id, workflow_id, data, sealed, configs, counted, purpose, usage, warnings,
+        proof_id, proof_ledger_id, proof_seq, proof_hash, proof_checked, reply_to, cause_topic,
         cause_partition, cause_offset, epoch, log_offset, prev_hash, hash, log_partition, log_time, value)
     SELECT id, ledger_id, seq, type, subtype, timestamp, recorded_at, tenant_id, entity_id, outcome, command_id, digest,
         rules, amount, currency, held, available, reservation_id, expires_at, source_id, asset_id, campaign_id,
         contact_id, deal_id, tool_id, user_id, parent_invocation_id, from_entity, to_entity, config_id, config_version,
         trace_id, correlation_id, external_source, external_id, workflow_id,
         CASE WHEN pg_input_is_valid(data, 'jsonb') THEN data::jsonb END,
-        CASE WHEN pg_input_is_valid(sealed, 'jsonb') THEN sealed::jsonb END, reply_to, cause_topic, cause_partition,
+        CASE WHEN pg_input_is_valid(sealed, 'jsonb') THEN sealed::jsonb END,
+        CASE WHEN pg_input_is_valid(configs, 'jsonb') THEN configs::jsonb END,
+        CASE WHEN pg_input_is_valid(counted, 'jsonb') THEN counted::jsonb END,
+        purpose,
+        CASE WHEN pg_input_is_valid(usage, 'jsonb') THEN usage::jsonb END,
+        CASE WHEN pg_input_is_valid(warnings, 'jsonb') THEN warnings::jsonb END,
+        proof_id, proof_ledger_id, proof_seq, proof_hash, proof_checked, reply_to, cause_topic, cause_partition,
         cause_offset, epoch, log_offset, prev_hash, hash, log_partition, log_time, value
       FROM facts_in
         ON CONFLICT DO NOTHING
@@ -142,6 +159,22 @@ SELECT *
        transferred_in = balances.transferred_in + excluded.transferred_in,
        transferred_out = balances.transferred_out + excluded.transferred_out,
        reserved = balances.reserved + excluded.reserved
+
+-- name: open_charges
+INSERT INTO charges (id, ledger_id, seq, tenant_id, amount, currency, stage, incurred_at, stage_seq, stage_at)
+SELECT id, ledger_id, seq, tenant_id, amount, currency, 'incurred', incurred_at, seq, stage_at
+  FROM unnest(
+       %(ids)s::text[], %(ledger_ids)s::text[], %(seqs)s::bigint[], %(tenant_ids)s::text[], %(amounts)s::numeric[],
+       %(currencies)s::text[], %(incurred_at)s::bigint[], %(stage_at)s::bigint[]
+       ) AS new (id, ledger_id, seq, tenant_id, amount, currency, incurred_at, stage_at)
+    ON CONFLICT (id) DO NOTHING
+
+-- name: move_charges
+-- A replay finds the row at this stage or beyond it.
+UPDATE charges
+   SET stage = moved.stage, stage_seq = moved.seq, stage_at = moved.stage_at
+  FROM unnest(%(ids)s::text[], %(stages)s::text[], %(seqs)s::bigint[], %(stage_at)s::bigint[]) AS moved (id, stage, seq, stage_at)
+ WHERE charges.id = moved.id AND charges.stage_seq < moved.seq
 
 -- name: count_facts
 SELECT count(*) FROM facts

@@ -7,7 +7,7 @@ Order of effects of `flush`, all in ONE transaction:
     2. facts are copied in; where one of them is known already or has a payload that jsonb refuses, this is undone
        and they are merged by way of a temporary table: known ids change nothing, and must be the same fact, else SinkStopped
     3. entities of lifecycle facts are folded forward
-    4. balances are moved by the summed deltas of the facts that are new
+    4. balances are moved by the summed deltas of the facts that are new; charges are opened and moved on
     5. commit
 
 A crash before 5 leaves nothing, and the batch is read again. A crash after 5, or a connection that breaks so that the
@@ -23,7 +23,7 @@ import psycopg
 
 from sinks import sql
 from sinks.base import Probe, StoreUnavailable, no_probe
-from sinks.postgres.projections import Balances, EntityRow, entity_of, entity_parameters, fold_entities, lifecycle
+from sinks.postgres.projections import Balances, Charges, EntityRow, entity_of, entity_parameters, fold_entities, lifecycle
 from sinks.postgres.rows import COLUMNS, rows
 from z0.domain.facts import StoredFact
 from z0.errors import SinkStopped
@@ -120,6 +120,7 @@ class PostgresSink:
         self._move_entities(connection, facts)
         self._probe(3)
         self._move_balances(connection, [fact for partition, fact in facts if (partition, fact.offset) not in known])
+        self._move_charges(connection, facts)
         self._probe(4)
 
     def _copied(self, connection: Connection) -> bool:
@@ -171,6 +172,14 @@ class PostgresSink:
         parameters = balances.parameters()
         if parameters is not None:
             connection.execute(self._queries["move_balances"], parameters)
+
+    def _move_charges(self, connection: Connection, facts: list[tuple[int, StoredFact]]) -> None:
+        charges = Charges()
+        for _, fact in facts:
+            charges.add(fact)
+        for name, parameters in (("open_charges", charges.opened()), ("move_charges", charges.moved())):
+            if parameters is not None:
+                connection.execute(self._queries[name], parameters)
 
     def _read_positions(self) -> dict[int, Position]:
         with self._errors(), self._connected() as connection:

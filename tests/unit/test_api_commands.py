@@ -20,6 +20,7 @@ ANSWER_FIELDS = {
     "reservation_id", "expires_at", "as_of", "recorded_at",
 }  # fmt: skip
 USD = {"currency": "USD"}
+IN_PATH = {"Confirm": {"reservation_id"}, "Release": {"reservation_id"}, "Settle": {"charge_id"}}
 
 
 async def test_an_account_is_created_funded_reserved_confirmed_and_read() -> None:
@@ -411,9 +412,9 @@ def test_the_bodies_have_the_fields_of_their_commands() -> None:
     of_the_path = {"tenant_id", "ledger_id", "reply_to"}
     bodies = {"CreateEntity": "CreateEntityBody", "UpdateEntity": "UpdateEntityBody", "Append": "AppendBody"}
     for op in OPS.values():
-        if op.__name__ == "Read":
+        if op.__name__ in ("Read", "RevokeAccess"):  # both have no body
             continue
         body = getattr(schemas, bodies.get(op.__name__, f"{op.__name__}Body"))
-        in_path = of_the_path | ({"reservation_id"} if op.__name__ in ("Confirm", "Release") else set())
+        in_path = of_the_path | IN_PATH.get(op.__name__, set())
         assert set(body.model_fields) == {field.name for field in fields(op)} - in_path
     assert set(schemas.ChangesBody.model_fields) == set(Changes.__struct_fields__)

@@ -27,6 +27,18 @@ PROMISED = {
     ("post", "/v1/entities/{entity_id}/reservations"),
     ("post", "/v1/entities/{entity_id}/reservations/{reservation_id}/confirm"),
     ("post", "/v1/entities/{entity_id}/reservations/{reservation_id}/release"),
+    ("get", "/v1/entities/{entity_id}/reservations"),
+    ("post", "/v1/entities/{entity_id}/check"),
+    ("post", "/v1/entities/{entity_id}/authorize"),
+    ("get", "/v1/entities/{entity_id}/caps"),
+    ("get", "/v1/entities/{entity_id}/access"),
+    ("post", "/v1/entities/{entity_id}/access"),
+    ("delete", "/v1/entities/{entity_id}/access/{grantee_id}"),
+    ("get", "/v1/entities/{entity_id}/charges"),
+    ("post", "/v1/entities/{entity_id}/charges/{charge_id}/settle"),
+    ("post", "/v1/configs/{config_id}"),
+    ("get", "/v1/configs/{config_id}"),
+    ("get", "/v1/configs"),
     ("post", "/v1/commands"),
     ("post", "/v1/commands/batch"),
     ("get", "/healthz"),
@@ -111,7 +123,7 @@ def test_every_code_of_the_api_has_a_status_a_meaning_and_a_name_that_no_outcome
 
 def test_the_query_file_holds_the_queries_that_are_asked() -> None:
     queries = load_queries()
-    assert queries.keys() == {"ping", "head", "facts"}
+    assert queries.keys() == {"ping", "head", "facts", "config", "configs"}
     assert all("tenant_id = %(tenant_id)s" in text for name, text in queries.items() if name != "ping")
 
 

@@ -15,8 +15,8 @@ import httpx
 import msgspec
 
 from api.app import create_app
-from api.keys import KeyRecord, Mode, Scope
-from api.reads import FactRow, Window
+from api.keys import PLATFORM_TENANT, KeyRecord, Mode, Scope
+from api.reads import ConfigRow, ConfigsWindow, FactRow, Window
 from z0.cli.tenants import create_key, create_tenant
 from z0.client.memory import MemoryLedger
 from z0.clock import ManualClock
@@ -28,6 +28,7 @@ from z0.domain.outcome import Outcome
 from z0.names import CLAIM_KEY
 
 BODY_BYTES_MAX = 300_000
+VERSIONED = ("config", "versioned")
 
 
 class MemoryReads:
@@ -59,8 +60,42 @@ class MemoryReads:
         found = [row for row, kind in rows if window.after < row.seq <= window.upto and window.type in (None, kind)]
         return found[: window.limit]
 
+    async def config(self, tenant_id: str, ledger_id: str, *, at: int | None, version: int | None) -> ConfigRow | None:
+        rows = self._versions({tenant_id}, ledger_id)
+        found = [row for row, of in rows if version in (None, of["version"]) and (at is None or _holds(row, of, at))]
+        return found[0] if found else None
+
+    async def configs(self, tenant_id: str, window: ConfigsWindow) -> Sequence[ConfigRow]:
+        rows = self._versions({tenant_id, PLATFORM_TENANT}, None)
+        found = [
+            row
+            for row, of in rows
+            if _holds(row, of, window.at)
+            and window.type in (None, of["type"])
+            and (of["tenant_id"] == tenant_id or of["scope"] == "platform")
+            and f"config_{row.config_id}" > window.after
+        ]
+        return sorted(found)[: window.limit]
+
+    def _versions(self, tenants: set[str], ledger_id: str | None) -> list[tuple[ConfigRow, dict[str, Any]]]:
+        """Every version that is shown, with until when it holds."""
+        records = [r for log in self._ledger.log.records for r in log if r.key != CLAIM_KEY]
+        facts = [fact for fact in map(decode_fact, (r.value for r in records)) if (fact.type, fact.subtype) == VERSIONED]
+        facts = [fact for fact in facts if fact.tenant_id in tenants and ledger_id in (None, fact.ledger_id)]
+        bodies = [(fact, json.loads(bytes(fact.data))["config"]) for fact in facts]
+        rows = []
+        for fact, body in bodies:
+            later = [b["effective_at"] for _, b in bodies if b["id"] == body["id"] and b["version"] > body["version"]]
+            end = min(later, default=None)
+            rows.append((ConfigRow(body["id"], json.dumps(body), end, fact.id, fact.recorded_at), body))
+        return rows
+
     async def is_ready(self) -> bool:
         return self.ready
+
+
+def _holds(row: ConfigRow, body: dict[str, Any], at: int) -> bool:
+    return bool(body["effective_at"] <= at and (row.superseded_at is None or row.superseded_at > at))
 
 
 class FaultyLedger:

@@ -22,7 +22,7 @@ from z0.imports.template import Template, parse
 from z0.imports.times import zone_of
 
 BUILT_IN = frozenset({"line", "file_sha8"})
-NOT_FOR_FILES = frozenset({"read"})  # leaves no fact, so there would be no outcome to hear of over Kafka
+NOT_FOR_FILES = frozenset({"read", "check"})  # they leave no fact, so there would be no outcome to hear of over Kafka
 Loose = Mapping[str, str]
 Tables = Mapping[str, LookupTable]
 

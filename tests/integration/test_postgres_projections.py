@@ -1,0 +1,90 @@
+"""What Postgres keeps beside the facts' bytes: what decisions looked at, charges by stage, versions of configs, transfers."""
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+
+from tests.facts import NOW_MS, FactLog, proof_of
+from tests.integration.test_api_servers import url
+from tests.integration.test_reconcile import copy, store
+from z0.domain.entity import Entity
+from z0.domain.ids import EntityType
+from z0.domain.state import CreatedData
+
+__all__ = ["store", "url"]  # fixtures
+pytestmark = pytest.mark.stack
+USD = {"amount": "5", "currency": "USD"}
+CHARGE, PENDING, SETTLED = "charge/incurred", "charge/pending", "charge/settled"
+
+
+def rows(store: str, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(store) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+def version(number: int, effective_at: int) -> msgspec.Raw:
+    """The payload of `config/versioned`."""
+    config = {
+        "id": "cfg_1", "type": "cap", "scope": "tenant", "applies_to": "account", "tenant_id": "tenant_1", "version": number,
+        "effective_at": effective_at, "name": "daily", "settings": {"limits": [number]},
+    }  # fmt: skip
+    return msgspec.Raw(msgspec.json.encode({"config": config}))
+
+
+async def test_what_a_decision_looked_at_is_in_columns_of_its_own(store: str) -> None:
+    log = FactLog()
+    outcome = log.fact(0, "asset_1", "outcome")
+    log.fact(
+        1, "acct_1", CHARGE, **USD, configs=msgspec.Raw(b'{"cfg_1":3}'), counted={"cfg_1/daily": NOW_MS},
+        usage={"tokens": "1200.5"}, warnings=("late",), **proof_of(outcome),
+    )  # fmt: skip
+    await copy(store, log)
+    found = rows(
+        store,
+        "SELECT configs->>'cfg_1', counted->>'cfg_1/daily', usage->>'tokens', warnings->>0,"
+        " proof_id, proof_ledger_id, proof_seq, proof_hash, proof_checked FROM facts WHERE type = 'charge'",
+    )
+    assert found == [("3", str(NOW_MS), "1200.5", "late", outcome.id, outcome.ledger_id, 1, outcome.hash, False)]
+
+
+async def test_a_meter_that_jsonb_cannot_hold_costs_its_column_and_no_more(store: str) -> None:
+    log = FactLog()
+    log.fact(1, "acct_1", CHARGE, **USD, usage={"a\0b": "1"}, counted={"cfg_1/daily": 7})
+    await copy(store, log)
+    assert rows(store, "SELECT usage, counted->>'cfg_1/daily' FROM facts") == [(None, "7")]
+
+
+async def test_a_charge_moves_through_its_stages_and_never_back(store: str) -> None:
+    log = FactLog()
+    charges = [log.fact(1, "acct_1", CHARGE, **USD) for _ in range(3)]
+    log.fact(1, "acct_1", PENDING, source_id=charges[0].id)
+    await copy(store, log)
+    log.fact(1, "acct_1", SETTLED, source_id=charges[0].id)
+    moved = log.fact(1, "acct_1", PENDING, source_id=charges[1].id)
+    with psycopg.connect(store) as connection:  # a replay from the start
+        connection.execute("DELETE FROM sink_positions")
+    await copy(store, log)
+    found = rows(store, "SELECT id, stage, stage_seq, amount, currency FROM charges ORDER BY seq")
+    assert [row[:2] for row in found] == [(charges[0].id, "settled"), (charges[1].id, "pending"), (charges[2].id, "incurred")]
+    assert [row[2] for row in found] == [5, moved.seq, 3]
+    assert {row[3:] for row in found} == {(Decimal(5), "USD")}
+
+
+async def test_versions_of_a_config_end_where_a_later_one_begins_also_one_that_never_held(store: str) -> None:
+    """The third was written with an earlier time than the second: the second never holds."""
+    log = FactLog()
+    entity = Entity(id="cfg_1", type=EntityType.CONFIG, tenant_id="tenant_1", created_at=NOW_MS, updated_at=NOW_MS)
+    log.fact(0, "cfg_1", "lifecycle/created", data=msgspec.Raw(msgspec.json.encode(CreatedData(entity))))
+    for number, at in ((1, 100), (2, 300), (3, 200), (4, 900)):
+        log.fact(0, "cfg_1", "config/versioned", data=version(number, at))
+    await copy(store, log)
+    found = rows(store, "SELECT version, effective_at, superseded_at FROM config_versions ORDER BY version")
+    assert found == [(1, 100, 200), (2, 300, 200), (3, 200, 900), (4, 900, None)]
+    assert rows(store, "SELECT DISTINCT config_id, type, scope, applies_to, name, tenant_id FROM config_versions") == [
+        ("cfg_1", "cap", "tenant", "account", "daily", "tenant_1")
+    ]
+    assert rows(store, "SELECT config->'settings' FROM config_versions WHERE version = 4") == [({"limits": [4]},)]
+    assert rows(store, "SELECT id, type, tenant_id FROM entities") == [("cfg_1", "config", "tenant_1")]

@@ -1,0 +1,145 @@
+"""What no partition could check is checked over a real Postgres: proofs of facts on other ledgers, honest and forged."""
+
+import threading
+from typing import Any
+
+import psycopg
+import pytest
+
+from sinks.postgres.migrate import migrate
+from sinks.postgres.reconcile import Finding, Piece, Reconciliation, run
+from sinks.postgres.sink import PostgresSink
+from tests.facts import NOW_MS, FactLog, proof_of, reads_of
+from tests.integration.test_api_servers import url
+from z0.domain.facts import StoredFact
+
+__all__ = ["url"]  # a fixture
+pytestmark = pytest.mark.stack
+ASSET, ACCOUNT = 0, 1  # each on a partition of its own
+USD = {"amount": "5", "currency": "USD"}
+
+
+@pytest.fixture
+def store(url: str) -> str:
+    """A schema of one's own."""
+    name = f"t_{threading.get_ident()}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET client_min_messages = warning")
+        connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE".encode())
+        connection.execute(f"CREATE SCHEMA {name}".encode())
+    own = f"{url}?options=-csearch_path%3D{name}"
+    migrate(own)
+    return own
+
+
+async def copy(store: str, log: FactLog, *partitions: int) -> None:
+    sink = PostgresSink(store)
+    await sink.start()
+    for partition, reads, position in reads_of(log):
+        if partition in partitions or not partitions:
+            sink.add(partition, reads, position)
+    await sink.flush()
+    await sink.close()
+
+
+def story() -> tuple[FactLog, StoredFact, StoredFact]:
+    """An asset with an invocation and an outcome, and an account that will pay."""
+    log = FactLog()
+    log.fact(ASSET, "asset_1", "note")
+    invocation = log.fact(ASSET, "asset_1", "invocation", timestamp=NOW_MS)
+    outcome = log.fact(ASSET, "asset_1", "outcome/qualified", timestamp=NOW_MS + 10)
+    log.fact(ACCOUNT, "acct_1", "note")
+    return log, invocation, outcome
+
+
+def ends(log: FactLog) -> dict[int, int]:
+    return {partition: len(records) for partition, records in log.records.items()}
+
+
+def reconcile(store: str, log: FactLog, *, piece_rows: int = 2, wait_s: float = 0) -> list[Piece]:
+    with Reconciliation(store, piece_rows=piece_rows).opened() as reconciliation:
+        total, pieces = run(reconciliation, lambda: ends(log), wait_s=wait_s)
+        found = list(pieces)
+    assert total == sum(piece.checked for piece in found)
+    return found
+
+
+def findings(pieces: list[Piece]) -> list[Finding]:
+    return [finding for piece in pieces for finding in piece.findings]
+
+
+async def test_honest_proofs_fit_and_what_the_partition_checked_is_not_looked_at_again(store: str) -> None:
+    log, invocation, outcome = story()
+    for number in range(5):
+        log.fact(ACCOUNT, "acct_1", "charge/incurred", **USD, timestamp=NOW_MS + 20 + number, **proof_of(outcome))
+    log.fact(ACCOUNT, "acct_1", "cost", **USD, **proof_of(invocation))
+    log.fact(ACCOUNT, "acct_1", "charge/incurred", **USD, **proof_of(outcome, hash="0" * 64, checked=True))
+    log.fact(ACCOUNT, "acct_1", "charge/incurred", **USD, source_id=outcome.id)
+    await copy(store, log)
+    pieces = reconcile(store, log)
+    assert [(piece.checked, piece.findings) for piece in pieces] == [(2, []), (2, []), (2, [])]
+
+
+@pytest.mark.parametrize(
+    ("kind", "forged"),
+    [
+        ("hash", {"hash": "f" * 64}),
+        ("seq", {"seq": 2}),
+        ("seq", {"seq": 2**70}),
+        ("ledger", {"ledger_id": "asset_asset_2"}),
+        ("missing", {"id": "asset_asset_1.9"}),
+        ("missing", {"id": "asset_asset_1.3\0"}),
+    ],
+)
+async def test_a_forged_proof_is_found_with_what_it_claims_and_what_is_there(
+    store: str, kind: str, forged: dict[str, Any]
+) -> None:
+    log, _, outcome = story()
+    log.fact(ACCOUNT, "acct_1", "charge/incurred", **USD, **proof_of(outcome))
+    bad = log.fact(ACCOUNT, "acct_1", "charge/incurred", **USD, timestamp=NOW_MS + 20, **proof_of(outcome, **forged))
+    await copy(store, log)
+    [finding] = [f for f in findings(reconcile(store, log)) if f.fact_id == bad.id]
+    assert finding.finding == kind
+    there = {"hash": outcome.hash, "seq": outcome.seq, "ledger": outcome.ledger_id, "missing": None}
+    assert finding.found == there[kind]
+
+
+async def test_a_proof_of_the_wrong_fact_is_found_by_type_time_tenant_and_id(store: str) -> None:
+    log, invocation, outcome = story()
+    late = log.fact(ASSET, "asset_1", "outcome/qualified", timestamp=NOW_MS + 500)
+    foreign = log.fact(ASSET, "asset_9", "outcome/qualified", tenant_id="tenant_2", timestamp=NOW_MS)
+    base: dict[str, Any] = {**USD, "timestamp": NOW_MS + 100}
+    log.fact(ACCOUNT, "acct_1", "charge/incurred", **base, **proof_of(invocation))
+    log.fact(ACCOUNT, "acct_1", "cost", **base, **proof_of(outcome))
+    log.fact(ACCOUNT, "acct_1", "charge/incurred", **base, **proof_of(late))
+    log.fact(ACCOUNT, "acct_1", "charge/incurred", **base, **proof_of(foreign))
+    log.fact(ACCOUNT, "acct_1", "charge/incurred", **base, **proof_of(outcome) | {"source_id": invocation.id})
+    await copy(store, log)
+    found = findings(reconcile(store, log))
+    assert [(f.finding, f.expected, f.found) for f in found] == [
+        ("type", "outcome", "invocation"),
+        ("type", "invocation", "outcome"),
+        ("time", NOW_MS + 100, NOW_MS + 500),
+        ("tenant", "tenant_1", "tenant_2"),
+        ("id", invocation.id, outcome.id),
+    ]
+
+
+async def test_what_the_store_does_not_have_yet_is_waiting_and_not_missing(store: str) -> None:
+    """The sinks follow each partition at its own pace."""
+    log, _, outcome = story()
+    log.fact(ACCOUNT, "acct_1", "charge/incurred", **USD, timestamp=NOW_MS + 20, **proof_of(outcome))
+    await copy(store, log, ACCOUNT)
+    [piece] = reconcile(store, log)
+    assert (piece.checked, piece.findings, piece.waiting) == (1, [], 1)
+
+
+async def test_the_store_is_waited_for_up_to_the_end_that_the_log_had(store: str) -> None:
+    log, _, outcome = story()
+    log.fact(ACCOUNT, "acct_1", "charge/incurred", **USD, timestamp=NOW_MS + 20, **proof_of(outcome))
+    await copy(store, log, ACCOUNT)
+    with Reconciliation(store).opened() as reconciliation:
+        assert not reconciliation.wait(ends(log), 0)
+        await copy(store, log, ASSET)
+        assert reconciliation.wait(ends(log), 0)
+    assert findings(reconcile(store, log)) == []

@@ -1,0 +1,64 @@
+"""`z0 reconcile`: its options, output and exit codes. Does not own: the comparison (`sinks.postgres.reconcile`)."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from z0.config import from_env
+
+if TYPE_CHECKING:
+    from sinks.postgres.reconcile import Finding, Piece
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("reconcile")(reconcile)
+
+
+def reconcile(
+    wait_s: Annotated[float, typer.Option(min=0, help="Seconds to wait until Postgres has what the log has.")] = 30.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding, and one at the end.")] = False,
+) -> None:
+    """
+    Compare every proof of a fact on another ledger, which its own partition could not check, with that fact in Postgres.
+
+    Exit code 0: all fit; 1: there are findings, or Postgres was too far behind to tell (`waiting` above 0).
+    """
+    from sinks.counts import log_ends
+    from sinks.postgres.reconcile import Reconciliation, run
+
+    config = from_env()
+    checked = findings = waiting = 0
+    with Reconciliation(config.postgres_url).opened() as reconciliation:
+        total, pieces = run(reconciliation, lambda: asyncio.run(log_ends(config)), wait_s=wait_s)
+        for piece in _shown(pieces, total):
+            for finding in piece.findings:
+                typer.echo(line_of(finding, as_json=as_json))
+            checked, findings, waiting = checked + piece.checked, findings + len(piece.findings), waiting + piece.waiting
+    summary = {"checked": checked, "findings": findings, "waiting": waiting}
+    typer.echo(json.dumps(summary) if as_json else " ".join(f"{name}={value}" for name, value in summary.items()))
+    raise typer.Exit(1 if findings or waiting else 0)
+
+
+def line_of(finding: "Finding", *, as_json: bool) -> str:
+    """A finding on one line."""
+    given = finding._asdict()
+    if as_json:
+        return json.dumps(given)
+    return " ".join(f"{name}={value if value is not None else ''}" for name, value in given.items())
+
+
+def _shown(pieces: Iterator["Piece"], total: int) -> Iterator["Piece"]:
+    """A bar on a terminal's other stream; nothing where there is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("comparing", total=total)
+        for piece in pieces:
+            yield piece
+            progress.advance(task, piece.checked)
