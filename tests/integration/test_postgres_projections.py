@@ -60,10 +60,10 @@ async def test_a_meter_that_jsonb_cannot_hold_costs_its_column_and_no_more(store
 async def test_a_charge_moves_through_its_stages_and_never_back(store: str) -> None:
     log = FactLog()
     charges = [log.fact(1, "acct_1", CHARGE, **USD) for _ in range(3)]
-    log.fact(1, "acct_1", PENDING, source_id=charges[0].id)
+    log.fact(1, "acct_1", PENDING, **USD, source_id=charges[0].id)
     await copy(store, log)
-    log.fact(1, "acct_1", SETTLED, source_id=charges[0].id)
-    moved = log.fact(1, "acct_1", PENDING, source_id=charges[1].id)
+    log.fact(1, "acct_1", SETTLED, **USD, source_id=charges[0].id)
+    moved = log.fact(1, "acct_1", PENDING, **USD, source_id=charges[1].id)
     with psycopg.connect(store) as connection:  # a replay from the start
         connection.execute("DELETE FROM sink_positions")
     await copy(store, log)

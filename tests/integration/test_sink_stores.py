@@ -20,6 +20,7 @@ from sinks.migrate import migrate
 from sinks.postgres.sink import PostgresSink
 from sinks.testing import LogMaker, slices
 from tests.contract.test_sinks import copy, log_of, own_stores, rig_of, stores
+from tests.facts import FactLog, proof_of, reads_of
 from z0.config import Config
 from z0.domain.commands import Append, CreateEntity
 from z0.log.validity import Position
@@ -99,6 +100,29 @@ async def test_money_is_exact_in_clickhouse(stores: Config) -> None:
     found = {(ledger, currency): int(amount * 10**12) for ledger, currency, amount in rows}
     states = {(name, currency): b.deposited for name, s in log.states.items() for currency, b in s.budgets.items() if b.deposited}
     assert found == states
+
+
+async def test_what_a_decision_looked_at_is_in_clickhouse_too(stores: Config) -> None:
+    """Maps and an array, from the fact's own bytes; a proof stays JSON."""
+    log = FactLog(1)
+    outcome = log.fact(0, "asset_1", "outcome")
+    log.fact(
+        0, "acct_1", "charge/incurred", amount="5", currency="USD", configs=msgspec.Raw(b'{"cfg_1":3}'),
+        counted={"cfg_1/daily": 7}, usage={"a\0b": "1200"}, warnings=("LATE",), **proof_of(outcome),
+    )  # fmt: skip
+    sink = ClickHouseSink(stores.clickhouse_url)
+    await sink.start()
+    for partition, reads, position in reads_of(log):
+        sink.add(partition, reads, position)
+    await sink.flush()
+    await sink.close()
+    store = Store(stores.clickhouse_url)
+    [row] = store.query(
+        "SELECT configs['cfg_1'], counted['cfg_1/daily'], usage, warnings, source FROM facts WHERE type = 'charge'"
+    )
+    store.close()
+    assert tuple(row[:4]) == (3, 7, {"a\0b": "1200"}, ["LATE"])
+    assert msgspec.json.decode(row[4])["hash"] == outcome.hash
 
 
 async def test_the_archive_proves_itself_from_the_bucket_alone(stores: Config) -> None:
