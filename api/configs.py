@@ -12,11 +12,11 @@ from api.answers import AsOf
 from api.errors import Code, Problem
 from api.facts import wait_for
 from api.gateway import Gateway
-from api.keys import PLATFORM_TENANT
 from api.reads import ConfigRow, ConfigsWindow, Reads
 from api.views import State, state_of
 from z0.domain.answer import Answer
 from z0.domain.commands import Read
+from z0.domain.config import PLATFORM_TENANT
 from z0.domain.facts import Scope
 from z0.domain.outcome import Outcome
 

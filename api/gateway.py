@@ -16,12 +16,13 @@ from api.answers import ItemOut, answer_response, answered_item, refused_item
 from api.auth import Caller
 from api.errors import Code, FieldError, Problem
 from api.items import check_payload, check_utf8, checked, command_id_in, parse_item
-from api.keys import PLATFORM_TENANT, Scope
+from api.keys import Scope
 from api.middleware import caller_of
 from api.schemas import LinksBody
 from z0.client.ports import Ledger
 from z0.domain.answer import Answer
 from z0.domain.commands import Check, Command, GrantAccess, PutConfig, Read, RevokeAccess
+from z0.domain.config import PLATFORM_TENANT
 from z0.domain.facts import NO_DATA
 from z0.domain.facts import Scope as ConfigScope
 from z0.domain.ids import EntityType, ledger_id, parse_ledger_id

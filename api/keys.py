@@ -17,7 +17,6 @@ from msgspec import Struct
 
 from z0.domain.ids import ledger_id
 
-PLATFORM_TENANT: Final = "tenant_platform"  # writes the configs that hold for every tenant
 RANDOM_LENGTH: Final = 40
 _BASE62: Final = string.digits + string.ascii_letters
 _TENANT: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}"

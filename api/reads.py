@@ -16,7 +16,7 @@ from psycopg.abc import Params
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from api.errors import Code, Problem
-from api.keys import PLATFORM_TENANT
+from z0.domain.config import PLATFORM_TENANT
 
 POOL_MAX: Final = 8
 ASK_TIMEOUT_S: Final = 2.0

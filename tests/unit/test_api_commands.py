@@ -54,14 +54,17 @@ async def test_a_deduction_a_credit_and_a_charge_move_the_budget() -> None:
         path = await api.account()
         assert answer_of(await api.post(f"{path}/budget/deduct", {"amount": "1.5", **USD}))["available"] == "98.5"
         assert answer_of(await api.post(f"{path}/budget", {"amount": "1", "kind": "credit", **USD}))["available"] == "99.5"
-        assert answer_of(await api.post(f"{path}/facts", {"type": "charge", "amount": "0.5", **USD}))["available"] == "99"
-        assert answer_of(await api.post(f"{path}/facts", {"type": "outcome", "subtype": "call_qualified"}))["available"] is None
+        happened = answer_of(await api.post(f"{path}/facts", {"type": "outcome", "subtype": "call_qualified"}))
+        assert happened["available"] is None
+        charge = {"type": "charge", "amount": "0.5", "source_id": happened["fact_id"], **USD}
+        assert answer_of(await api.post(f"{path}/facts", charge))["available"] == "99"
 
 
 async def test_an_exhausted_budget_answers_402() -> None:
     async with world() as api:
         path = await api.account(deposit="10")
-        for tail, body in (("reservations", {}), ("budget/deduct", {}), ("facts", {"type": "charge"})):
+        charge = {"type": "charge", "source_id": await api.outcome()}
+        for tail, body in (("reservations", {}), ("budget/deduct", {}), ("facts", charge)):
             problem = check_problem(await api.post(f"{path}/{tail}", {"amount": "10.01", **USD, **body}), 402, "budget_exhausted")
             assert problem.keys() >= ANSWER_FIELDS
             assert problem["fact_id"]

@@ -15,15 +15,17 @@ import httpx
 import msgspec
 
 from api.app import create_app
-from api.keys import PLATFORM_TENANT, KeyRecord, Mode, Scope
+from api.keys import KeyRecord, Mode, Scope
 from api.reads import ConfigRow, ConfigsWindow, FactRow, Window
 from z0.cli.tenants import create_key, create_tenant
 from z0.client.memory import MemoryLedger
 from z0.clock import ManualClock
 from z0.codec import decode_fact
 from z0.config import Config
+from z0.configs.book import Book
 from z0.domain.answer import Answer
 from z0.domain.commands import Command
+from z0.domain.config import PLATFORM_TENANT, ConfigData
 from z0.domain.outcome import Outcome
 from z0.names import CLAIM_KEY
 
@@ -143,6 +145,7 @@ class World:
         self.http = http
         self.key = ""
         self.other = ""
+        self.book = Book()
 
     async def new_key(self, tenant: str = "acme", scopes: str = "read,write", expires_at: int | None = None) -> str:
         """Make a key as `z0 key create` does."""
@@ -173,6 +176,19 @@ class World:
             assert paid.status_code == 200
         return f"/v1/entities/{name}"
 
+    async def outcome(self, path: str = "/v1/entities/acct_1") -> str:
+        """The id of a new outcome on an entity's ledger, for charges to name."""
+        return str(answer_of(await self.post(f"{path}/facts", {"type": "outcome"}))["fact_id"])
+
+    async def put_config(self, name: str, config: dict[str, Any], *, key: str) -> httpx.Response:
+        """Write a config and bring it round to the ledger's copy of all of them, as the topic of configs does."""
+        response = await self.post(f"/v1/configs/{name}", config, key=key)
+        for record in (record for log in self.ledger.inner.log.records for record in log if record.key != CLAIM_KEY):
+            fact = decode_fact(record.value)
+            if (fact.type, fact.subtype) == VERSIONED:
+                self.book.add(msgspec.json.decode(fact.data, type=ConfigData).config)
+        return response
+
     async def available(self, path: str = "/v1/entities/acct_1") -> str:
         state = (await self.get(path)).json()
         return str(state["budgets"]["USD"]["available"])
@@ -183,11 +199,13 @@ async def world() -> AsyncIterator[World]:
     """The application, started."""
     clock = ManualClock()
     memory = MemoryLedger(clock=clock)
+    memory.policies = book = Book()
     ledger, reads = FaultyLedger(memory), MemoryReads(memory)
     app = create_app(config=Config(body_bytes_max=BODY_BYTES_MAX), ledger=ledger, reads=reads, clock=clock)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://z0") as http:
         api = World(ledger, reads, clock, http)
+        api.book = book
         for name in ("acme", "other"):
             await create_tenant(memory, name)
         api.key, api.other = await api.new_key(), await api.new_key("other")
