@@ -11,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from z0.domain.commands import COMMAND_BYTES_MAX, Command
+from z0.domain.commands import COMMAND_BYTES_MAX, OPS, Command
 from z0.domain.facts import Fact, StoredFact
 from z0.domain.outcome import Outcome
 from z0.errors import FormatError
@@ -52,7 +52,7 @@ def encode_fact(fact: Fact) -> tuple[bytes, str]:
     """The stored bytes of a fact, and its hash in hex."""
     body = _encoder.encode(fact)
     digest = sha256(body).hexdigest()
-    return b'%b,"hash":"%b"}' % (body[:-1], digest.encode()), digest
+    return b"".join((body[:-1], b',"hash":"', digest.encode(), b'"}')), digest
 
 
 def decode_fact(value: bytes) -> StoredFact:
@@ -104,6 +104,15 @@ def decode_floor(value: bytes) -> Floor:
 def encode_command(command: Command) -> bytes:
     """The canonical bytes of a command: what producers send, what digests cover and what refusals quote."""
     return _encoder.encode(command)
+
+
+# How the canonical bytes of a command begin that has no links: links stand before the id.
+_WITHOUT_LINKS: Final = {command: b'{"op":"%b","id":"' % op.encode() for op, command in OPS.items()}
+
+
+def has_links(command: Command, canonical: bytes) -> bool:
+    """Whether a command gives context that its fact carries on. One comparison instead of eighteen fields."""
+    return command.reply_to is not None or not canonical.startswith(_WITHOUT_LINKS[type(command)])
 
 
 def decode_command(value: bytes) -> Command | Outcome:

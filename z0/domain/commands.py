@@ -21,7 +21,7 @@ FactTypeName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
 Role = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
 
 
-class Base(Links, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="op"):
+class Base(Links, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="op", gc=False):
     """What every command has. `timestamp` is event time in Unix milliseconds; absent, it is the batch's time."""
 
     id: str  # chosen by the caller, unique within (tenant, ledger)

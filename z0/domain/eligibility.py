@@ -5,9 +5,10 @@ Every rule reads state and policy and returns the refusal, or None. The lifecycl
 """
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from z0.domain.answer import Eligibility, LimitView
 from z0.domain.commands import (
@@ -31,7 +32,7 @@ from z0.domain.state import LedgerState
 _GOVERNED: Final = frozenset({Append, Authorize, Check, Confirm, DeductBudget, Release, Reserve, Settle})
 
 
-class Spend(NamedTuple):
+class Spend(Struct, frozen=True, gc=False):
     """What is asked for: units of 1e-12 of a currency; neither: a place only. `price` where a pricing config has a say."""
 
     units: int

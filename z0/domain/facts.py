@@ -20,7 +20,7 @@ ZERO_HASH: Final = "0" * 64
 NO_DATA: Final = Raw(b"")
 
 
-class Cause(Struct, frozen=True):
+class Cause(Struct, frozen=True, gc=False):
     """Where the command of a fact stood, if it came by Kafka."""
 
     topic: str
@@ -83,7 +83,7 @@ class Links(Struct, frozen=True, kw_only=True, omit_defaults=True):
     workflow_id: str | None = None
 
 
-class Fact(Struct, frozen=True, omit_defaults=True):
+class Fact(Struct, frozen=True, omit_defaults=True, gc=False):
     """
     One fact as it is encoded, before its hash is appended. Amounts are decimal strings, times Unix milliseconds.
 
@@ -141,7 +141,7 @@ class Fact(Struct, frozen=True, omit_defaults=True):
     warnings: tuple[str, ...] | None = None  # codes of invariants that it breaks and that only warn
 
 
-class StoredFact(Fact, frozen=True, kw_only=True, omit_defaults=True):
+class StoredFact(Fact, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A fact as it is read back: with its hash."""
 
     hash: str

@@ -32,8 +32,9 @@ def format_amount(units: int) -> str:
     """The shortest decimal string of a count of units: 2500000 -> `0.0000025`."""
     if units < 0:
         return "-" + format_amount(-units)
-    whole, fraction = divmod(units, SCALE)
-    return f"{whole}.{fraction:012d}".rstrip("0") if fraction else str(whole)
+    digits = str(units).rjust(DECIMALS + 1, "0")  # cut, not divided: half the time, and every decision writes two amounts
+    fraction = digits[-DECIMALS:].rstrip("0")
+    return f"{digits[:-DECIMALS]}.{fraction}" if fraction else digits[:-DECIMALS]
 
 
 def price_times(price: Decimal, quantity: int) -> int:

@@ -3,8 +3,11 @@ What waits for a partition. Owns: the two doors' queues, their bounds, and the c
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Final, NamedTuple, Protocol, final
+
+from msgspec import Struct
 
 from z0.domain.answer import Answer
 
@@ -78,14 +81,16 @@ class DirectGroup:
             self.answer(index, answer)
 
 
-class Direct(NamedTuple):
+@final
+class Direct(Struct, frozen=True):
     """One direct command to decide."""
 
     group: DirectGroup
     place: int
 
 
-class Kafka(NamedTuple):
+@final
+class Kafka(Struct, frozen=True):
     """One Kafka command to decide; `completes` is its batch where it is the last record of it."""
 
     command: KafkaRecord
@@ -150,19 +155,16 @@ class Inbox:
         """Everything up to the end of this batch is durable."""
         self._finished = max(self._finished if self._finished is not None else NOTHING_READ, batch.records[-1].offset)
 
-    def take(self, limit: int, bytes_max: int) -> Iterator[Direct | Kafka]:
+    def take(self, limit: int, bytes_max: int) -> list[Direct | Kafka]:
         """Commands to decide next, those who wait first; at most `limit`, and no more once they have `bytes_max` bytes."""
         kafka_limit = min(limit, self._kafka_helping(limit))
-        for direct in self._take_direct(limit):
-            bytes_max -= len(direct.group.commands[direct.place])
-            yield direct
-            if bytes_max <= 0:
-                return
-        for kafka in self._take_kafka(kafka_limit):
-            bytes_max -= len(kafka.command.value or b"")
-            yield kafka
-            if bytes_max <= 0:
-                return
+        taken: list[Direct | Kafka] = []
+        bytes_max = self._take_direct(taken, limit, bytes_max)
+        while self._kafka and kafka_limit > 0 and bytes_max > 0:
+            before = len(taken)
+            bytes_max = self._take_kafka(taken, kafka_limit, bytes_max)
+            kafka_limit -= len(taken) - before
+        return taken
 
     def _kafka_helping(self, limit: int) -> int:
         if self._direct_waiting:
@@ -171,8 +173,8 @@ class Inbox:
         self._rounds_alone += 1
         return limit if self._rounds_alone > LATELY_ROUNDS else KAFKA_HELPING_LATELY_SHARED
 
-    def _take_direct(self, limit: int) -> Iterator[Direct]:
-        while self._direct and limit > 0:
+    def _take_direct(self, taken: list[Direct | Kafka], limit: int, bytes_max: int) -> int:
+        while self._direct and limit > 0 and bytes_max > 0:
             group = self._direct[0]
             index = self._direct_index
             self._direct_index += 1
@@ -182,21 +184,28 @@ class Inbox:
                 self._direct.popleft()
                 self._direct_bytes -= sum(map(len, group.commands))
                 self._direct_index = 0
-            yield Direct(group, index)
+            taken.append(Direct(group, index))
+            bytes_max -= len(group.commands[index])
+        return bytes_max
 
-    def _take_kafka(self, limit: int) -> Iterator[Kafka]:
-        while self._kafka and limit > 0:
-            batch = self._kafka[0]
-            record = batch.records[self._kafka_index]
-            self._kafka_index += 1
-            self.kafka_waiting -= 1
-            limit -= 1
-            last = self._kafka_index == len(batch.records)
-            if last:
-                self._kafka.popleft()
-                self._kafka_bytes -= batch.size
-                self._kafka_index = 0
-            yield Kafka(record, batch if last else None)
+    def _take_kafka(self, taken: list[Direct | Kafka], limit: int, bytes_max: int) -> int:
+        """Of the batch that came first; what is left of `bytes_max`."""
+        batch = self._kafka[0]
+        start, count = self._kafka_index, 0
+        for record in islice(batch.records, start, start + limit):
+            taken.append(Kafka(record, None))
+            count += 1
+            bytes_max -= len(record.value or b"")
+            if bytes_max <= 0:
+                break
+        self._kafka_index += count
+        self.kafka_waiting -= count
+        if self._kafka_index == len(batch.records):
+            taken[-1] = Kafka(batch.records[-1], batch)
+            self._kafka.popleft()
+            self._kafka_bytes -= batch.size
+            self._kafka_index = 0
+        return bytes_max
 
     def drop(self) -> list[Direct]:
         """Forget everything queued; the direct commands that were not taken are returned, to be told."""

@@ -7,6 +7,7 @@ import base64
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from z0.codec import decode_command, digest_of, encode_command
 from z0.domain.answer import Answer
@@ -48,19 +49,18 @@ class Round:
         return self.base_offset + len(self.records)
 
 
-class Prepared:
+class Prepared(Struct):
     """A command read and checked; `key` is empty where it cannot be decided (`outcome` says why) or need not be."""
 
-    __slots__ = ("canonical", "command", "digest", "item", "kafka", "key", "outcome", "reference", "units")
-
-    def __init__(self, item: Direct | Kafka) -> None:
-        self.item = item
-        self.command: Command | None = None
-        self.kafka: KafkaRecord | None = None
-        self.outcome: Outcome | None = None
-        self.units: int | None = None
-        self.canonical = b""
-        self.digest = self.key = self.reference = ""
+    item: Direct | Kafka
+    kafka: KafkaRecord | None = None
+    command: Command | None = None
+    outcome: Outcome | None = None
+    units: int | None = None
+    canonical: bytes = b""
+    digest: str = ""
+    key: str = ""
+    reference: str = ""
 
 
 _AFTER_WRONG_KEY: Final = (None, Outcome.BAD_AMOUNT, Outcome.UNKNOWN_CURRENCY)  # by precedence
@@ -68,14 +68,11 @@ _AFTER_WRONG_KEY: Final = (None, Outcome.BAD_AMOUNT, Outcome.UNKNOWN_CURRENCY)  
 
 def prepare(item: Direct | Kafka, value: bytes, kafka: KafkaRecord | None) -> Prepared:
     """Everything that needs neither state nor index."""
-    ready = Prepared(item)
-    ready.kafka = kafka
     command = decode_command(value)
     if isinstance(command, Outcome):
-        ready.outcome = command
-        return ready
-    ready.command = command
-    ready.outcome, ready.units = check_form(command)
+        return Prepared(item, kafka, outcome=command)
+    checked = check_form(command)
+    ready = Prepared(item, kafka, command, checked.outcome, checked.units)
     if kafka is not None and kafka.key != command.ledger_id.encode() and ready.outcome in _AFTER_WRONG_KEY:
         ready.outcome = Outcome.WRONG_KEY if parse_ledger_id(command.ledger_id) is not None else Outcome.BAD_LEDGER_ID
     if ready.outcome is None:
