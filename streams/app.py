@@ -4,11 +4,15 @@ The Faust app of a worker, built and not imported. Owns: the settings of Faust, 
 Faust gives the group, rebalancing, table recovery and the agent; batches, engines and the direct door are ours.
 """
 
+import asyncio
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
 import faust
+from faust.tables.manager import TableManager
 
 from streams.agents import commands
 from streams.door import DoorServer
@@ -33,11 +37,23 @@ ANNOUNCE_INTERVAL_S: Final = 60.0
 COMMIT_INTERVAL_S: Final = 1.0  # only where to start reading; exactness comes from the applied offset
 
 
+COMMIT_TIMEOUT_S: Final = 2.0
+
+
+class PromptTableManager(TableManager):
+    """Faust's waits a second for tables that modules may still declare; ours are all there when the app is made."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
 class LedgerApp(faust.App):
     """A worker: Faust's app with a host of engines and a direct door."""
 
     host: EngineHost
     door: DoorServer
+    on_closed: Callable[[], None] = staticmethod(lambda: None)
 
     def _new_transport(self) -> Any:
         return BatchTransport(self.conf.broker_consumer, self)
@@ -50,9 +66,13 @@ class LedgerApp(faust.App):
         await super().on_first_start()
 
     async def on_stop(self) -> None:
-        """Engines first: their last snapshots need the tables."""
+        """Engines first: their last snapshots need the tables. What the tables hold after that survives any end."""
         await self.door.stop()
         await self.host.close()
+        if not self.crashed:
+            with suppress(Exception):  # it only says where to start reading
+                await asyncio.wait_for(self.consumer.commit(), COMMIT_TIMEOUT_S)
+            self.on_closed()
         await super().on_stop()
 
 
@@ -60,7 +80,7 @@ def create_app(config: Config) -> LedgerApp:
     """The app of one worker; nothing is opened before it starts."""
     app = LedgerApp(FAUST_APP, **_settings(config))
     clock = SystemClock()
-    app.host = EngineHost(config, clock, GroupLease(clock, int(SESSION_TIMEOUT_S * 1000)), _home(config) / "index")
+    app.host = EngineHost(config, clock, GroupLease(clock, int(SESSION_TIMEOUT_S * 1000)), home_of(config) / "index")
     app.door = DoorServer(config, app.host)
     makers = (ledgers_table, budgets_table, caps_table, access_table)  # in the order of `Tables`
     tables = [make(app, config.partitions) for make in makers]
@@ -73,7 +93,8 @@ def create_app(config: Config) -> LedgerApp:
     return app
 
 
-def _home(config: Config) -> Path:
+def home_of(config: Config) -> Path:
+    """The folder of a worker's tables and index."""
     return config.home.absolute() / "workers" / config.worker_id
 
 
@@ -107,7 +128,7 @@ def _connect_time(app: LedgerApp) -> None:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    home = _home(config)
+    home = home_of(config)
     return {
         "broker": [f"kafka://{server}" for server in config.kafka_servers.split(",")],
         "datadir": str(home / "faust"),
@@ -129,4 +150,5 @@ def _settings(config: Config) -> dict[str, Any]:
         "consumer_auto_offset_reset": "earliest",
         "consumer_group_instance_id": config.worker_id,
         "worker_redirect_stdouts": False,
+        "TableManager": PromptTableManager,
     }

@@ -20,6 +20,9 @@ from z0.log.inbox import NOTHING_READ, KafkaRecord
 from z0.names import COMMANDS
 
 FETCH_WAIT_S = 1.0
+# How long the broker holds a fetch that finds nothing. Whatever else is asked of it on that connection waits behind (the
+# questions of a table's recovery, a fetch from another position), up to Faust's 1.5 s each time.
+FETCH_MAX_WAIT_MS = 100
 POSITION_WAIT_S = 1.0
 FULL_WAIT_S = 0.02  # while an engine is full its partition is left out of the fetch, but looked at again this soon
 
@@ -46,6 +49,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         return consumer
 
     async def on_start(self) -> None:

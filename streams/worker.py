@@ -3,19 +3,23 @@
 import asyncio
 import gc
 import logging
+import os
 import sys
 
 import faust
 import uvloop
 
-from streams.app import create_app
+from streams.alone import be_alone
+from streams.app import create_app, home_of
 from z0.config import Config
 from z0.log.topics import check_topics
+
+logger = logging.getLogger(__name__)
 
 
 def run_worker(config: Config) -> None:
     """
-    Check the topics, then serve; returns by `SystemExit`.
+    Check the topics, wait until no other process is this worker, then serve; returns by `SystemExit`.
 
     Raises:
         TopicMismatch: the topics are not what the ledger needs.
@@ -29,8 +33,21 @@ def run_worker(config: Config) -> None:
     asyncio.run(check_topics(config))
     asyncio.set_event_loop(asyncio.new_event_loop())
     app = create_app(config)
+    app.on_closed = _leave
+    _lock = be_alone(home_of(config))  # held until the process ends
     worker = faust.Worker(app, loop=asyncio.get_event_loop(), override_logging=False, quiet=True, redirect_stdouts=False)
     worker.execute_from_commandline()
+
+
+def _leave() -> None:
+    """
+    End at once: the engines have stopped, and what they wrote is acked and safe from any end.
+
+    Faust and mode take 2 to 3 s more to wind up their threads, stores and loops, in which these partitions would have no owner.
+    """
+    logger.info("closed")
+    logging.shutdown()
+    os._exit(0)
 
 
 def _log() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import faust
 from faust.types import TP
 
-from tables.store import BLOCK_CACHE_BYTES, CLAIM_PREFIX, Fenced, MemoryStore, RocksStore, pack
+from tables.store import CLAIM_PREFIX, Fenced, MemoryStore, RocksStore, pack
 from z0.cut import cut
 from z0.log.ports import Appended
 
@@ -62,7 +62,7 @@ class SnapshotTable(SnapshotWrites, faust.Table[bytes, bytes]):
 
     def _new_store_by_url(self, url: Any) -> Any:
         if str(url).startswith("rocksdb"):
-            return RocksStore(url, self.app, self, driver="rocksdict", options={"block_cache_size": BLOCK_CACHE_BYTES})
+            return RocksStore(url, self.app, self)
         return MemoryStore(url, self.app, self)
 
     @property

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from faust.stores.memory import Store as FaustMemoryStore
+from faust.stores.rocksdb import RocksDBOptions
 from faust.stores.rocksdb import Store as FaustRocksStore
 from faust.types import TP
 
@@ -109,8 +110,21 @@ class Fenced:
             self.put(partition, key, value)
 
 
+class PromptOptions(RocksDBOptions):
+    """Faust's options, but for the 16 threads that every database starts only to open its files: 15 ms an open instead of 40."""
+
+    def as_options(self) -> Any:
+        options = super().as_options()
+        options.set_max_file_opening_threads(1)
+        return options
+
+
 class RocksStore(Fenced, FaustRocksStore):
     """On disk, one RocksDB per partition."""
+
+    def __init__(self, url: Any, app: Any, table: Any) -> None:
+        super().__init__(url, app, table, driver="rocksdict")
+        self.rocksdb_options = PromptOptions(block_cache_size=BLOCK_CACHE_BYTES)
 
     def put_raw(self, partition: int, key: bytes, value: bytes) -> None:
         self._db_for_partition(partition).put(key, value)
@@ -123,7 +137,9 @@ class RocksStore(Fenced, FaustRocksStore):
         self._db_for_partition(partition).delete(key)
 
     def raw_items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        yield from self._db_for_partition(partition).items()
+        for key, value in self._db_for_partition(partition).items():
+            if key != self.offset_key:  # Faust's own entry: how far the changelog was read
+                yield key, value
 
     def has_prefix(self, partition: int, prefix: bytes) -> bool:
         first = next(iter(self._db_for_partition(partition).keys(from_key=prefix)), None)

@@ -49,6 +49,9 @@ class Config(BaseModel):
 
     kafka_port: Port = _port(19092, "Port of the local Kafka.")
     kafka_controller_port: Port = _port(19093, "Port of the local Kafka's controller.")
+    kafka_nodes: int = Field(
+        1, ge=1, le=3, description="Brokers of the local Kafka, 1 or 3; each further one takes the next two ports above."
+    )
     postgres_port: Port = _port(15432, "Port of the local Postgres.")
     clickhouse_port: Port = _port(18123, "Port of the local ClickHouse server (chdb).")
     s3_port: Port = _port(18333, "Port of the local S3 server; it also takes the nine above it.")
@@ -58,6 +61,10 @@ class Config(BaseModel):
     door_port: Port = _port(18081, "Port of the worker's direct door.")
     door_secret: SecretStr | None = Field(
         None, description="Shared secret of the direct door; needed where `Z0_DOOR_HOST` is not loopback."
+    )
+
+    workers: int = Field(
+        1, ge=1, le=16, description="Workers that `z0 up` starts; each further one takes the next port above `Z0_DOOR_PORT`."
     )
 
     partitions: int = Field(
@@ -117,7 +124,7 @@ class Config(BaseModel):
     # Addresses: given ones win over the local stack's.
     @property
     def kafka_servers(self) -> str:
-        return self.kafka or f"127.0.0.1:{self.kafka_port}"
+        return self.kafka or ",".join(f"127.0.0.1:{self.kafka_port + 2 * node}" for node in range(self.kafka_nodes))
 
     @property
     def postgres_url(self) -> str:

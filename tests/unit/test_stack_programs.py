@@ -13,6 +13,7 @@ from z0.config import Config
 from z0.errors import StackError
 from z0.stack import ports, program, supervisor_config
 from z0.stack.kafka import jars
+from z0.stack.kafka import settings as kafka_settings
 from z0.stack.layout import Layout, of
 from z0.stack.program import Program, ProgramStatus, State
 from z0.stack.programs import environment, find, programs
@@ -95,6 +96,26 @@ def test_inner_ports_of_s3_follow_its_port() -> None:
 def test_default_ports_do_not_overlap() -> None:
     every = [port for one in programs(Config()) for port in one.ports]
     assert len(every) == len(set(every))
+
+
+def test_further_workers_have_names_and_doors_of_their_own() -> None:
+    config = Config(workers=3)
+    workers = [one for one in programs(config) if one.name.startswith("worker")]
+    assert [one.name for one in workers] == ["worker", "worker-2", "worker-3"]
+    assert [one.settings["Z0_WORKER_ID"] for one in workers] == ["worker-1", "worker-1-2", "worker-1-3"]
+    assert [list(one.ports) for one in workers] == [[config.door_port + n] for n in range(3)]
+
+
+def test_three_brokers_have_ports_and_storage_of_their_own_and_one_quorum(tmp_path: Path) -> None:
+    config = Config(home=tmp_path, kafka_nodes=3)
+    brokers = [one for one in programs(config) if one.name.startswith("kafka")]
+    assert [one.name for one in brokers] == ["kafka", "kafka-2", "kafka-3"]
+    assert [one.address for one in brokers] == config.kafka_servers.split(",")
+    assert len({port for one in brokers for port in one.ports}) == 6
+    settings = [kafka_settings(config, tmp_path, node) for node in (1, 2, 3)]
+    assert len({s["log.dirs"] for s in settings}) == 3
+    assert {s["controller.quorum.voters"] for s in settings} == {"1@127.0.0.1:19093,2@127.0.0.1:19095,3@127.0.0.1:19097"}
+    assert {s["offsets.topic.replication.factor"] for s in settings} == {3}
 
 
 def test_given_servers_are_not_started(tmp_path: Path) -> None:

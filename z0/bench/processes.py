@@ -14,19 +14,24 @@ STOP_TIMEOUT_S = 30
 @contextmanager
 def running(arguments: list[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A Python process `-m arguments...`, stopped at the end; its output goes to `log`."""
+    process = start(arguments, environment, log)
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def start(arguments: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """The same for who stops it at another time."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-P", "-m", *arguments],
             env={**os.environ, **environment},
             stdout=out,
             stderr=out,
             start_new_session=True,
         )
-        try:
-            yield process
-        finally:
-            stop(process)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -106,6 +106,32 @@ def door(
     _run(it.measure(commands=commands, rounds=rounds), as_json)
 
 
+@bench.command()
+def rolling(
+    entities: Annotated[int, typer.Option(help="Entities over which the load goes, in turn.")] = 100_000,
+    rate: Annotated[int, typer.Option(help="Commands a second, due at fixed times.")] = 500,
+    cold: Annotated[bool, typer.Option("--cold", help="End the old process before the new one starts.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """
+    A planned restart of each of two workers under load: the longest wait of any command, and whether an answer was lost.
+
+    Starts a Kafka and two workers of its own: nothing of yours is touched.
+
+    Example: `z0 bench rolling --entities 10000`
+    """
+    from z0.bench import rolling as it
+    from z0.bench.cluster import own_kafka
+    from z0.log.topics import migrate_topics
+
+    async def measure() -> Mapping[str, Any]:
+        await migrate_topics(config)
+        return await it.measure(config, entities=entities, rate=rate, cold=cold)
+
+    with own_kafka() as config:
+        _run(measure(), as_json)
+
+
 def _run(measuring: Coroutine[Any, Any, Mapping[str, Any]], as_json: bool) -> None:
     import uvloop
 

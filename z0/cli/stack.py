@@ -35,19 +35,27 @@ def register(app: typer.Typer) -> None:
     app.command(name="kafka-tool", context_settings={**PASS_ALL_ON, "help_option_names": []})(kafka_tool)
 
 
-def up(servers: Annotated[bool, typer.Option("--servers", help="Only Kafka, Postgres, ClickHouse and S3.")] = False) -> None:
+def up(
+    servers: Annotated[bool, typer.Option("--servers", help="Only Kafka, Postgres, ClickHouse and S3.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=16, help="Workers that share the partitions.", show_default="Z0_WORKERS")
+    ] = None,
+) -> None:
     """
     Start the local stack, and wait until every part answers.
 
     What already runs is left alone; what is missing is started. A server whose address is given
     (`Z0_KAFKA`, `Z0_POSTGRES`, `Z0_CLICKHOUSE`, `Z0_S3`) is used and not started.
 
-    Examples: `z0 up`, `z0 up --servers`, `Z0_POSTGRES_PORT=25432 z0 up`
+    Examples: `z0 up`, `z0 up --servers`, `z0 up --workers 2`, `Z0_POSTGRES_PORT=25432 z0 up`
     """
     from z0 import config, stack
 
+    settings = config.from_env()
+    if workers is not None:
+        settings = settings.model_copy(update={"workers": workers})
     with _progress() as report:
-        stack.up(config.from_env(), servers_only=servers, report=report)
+        stack.up(settings, servers_only=servers, report=report)
 
 
 def down() -> None:

@@ -9,7 +9,7 @@ answer is `timeout`, and the caller may ask again under the same id at any time.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self, cast
 
@@ -142,6 +142,10 @@ class DirectLedger:
         for address in addresses - {""}:
             self._connect(address)
         return all(address in self._connections for address in addresses)
+
+    def owners(self) -> Mapping[int, Owner]:
+        """Who owns which partition, as far as it was announced."""
+        return self._owners.all()
 
     async def submit(self, command: Command, *, timeout_ms: int | None = None) -> Answer:
         return (await self.submit_many([command], timeout_ms=timeout_ms))[0]

@@ -6,7 +6,7 @@ The highest epoch counts, not the latest record: a worker that lost its partitio
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -44,6 +44,10 @@ class Owners:
     def get(self, partition: int) -> Owner | None:
         """The owner with the highest epoch, or None."""
         return self._owners.get(partition)
+
+    def all(self) -> Mapping[int, Owner]:
+        """The newest owner of each partition that has one."""
+        return dict(self._owners)
 
     def __len__(self) -> int:
         return len(self._owners)

@@ -172,6 +172,7 @@ class RocksIndex:
 def _options() -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)  # noqa: FBT003 - rocksdict's API
+    options.set_max_file_opening_threads(1)  # by default 16 start with every database: 15 ms an open instead of 40
     options.set_write_buffer_size(8 * 1024 * 1024)
     options.set_max_write_buffer_number(3)
     # Nearly every look-up is for an id never seen: filters answer those, also for what is still in memory.

@@ -27,12 +27,13 @@ def programs(config: Config) -> tuple[Program, ...]:
 
 
 def servers(config: Config) -> tuple[Program, ...]:
-    return (kafka.program(config), postgres.program(config), _clickhouse(config), s3.program(config))
+    return (*kafka.programs(config), postgres.program(config), _clickhouse(config), s3.program(config))
 
 
 def own(config: Config) -> tuple[Program, ...]:
     """z0's own processes: they hold no data that the servers do not, and need the migration first."""
-    return (_worker(config), _api(config), *(_sink(config, name) for name in SINKS))
+    workers = (_worker(config, number) for number in range(1, config.workers + 1))
+    return (*workers, _api(config), *(_sink(config, name) for name in SINKS))
 
 
 def find(config: Config, name: str) -> Program:
@@ -71,10 +72,19 @@ def _clickhouse(config: Config) -> Program:
     )
 
 
-def _worker(config: Config) -> Program:
-    host, port = _reachable(config.door_host), config.door_port
+def _worker(config: Config, number: int) -> Program:
+    mine = worker_config(config, number)
+    host, port = _reachable(mine.door_host), mine.door_port
+    name = "worker" if number == 1 else f"worker-{number}"
     ports = {port: variable("door_port")}
-    return _own(config, "worker", "worker", address=f"{host}:{port}", healthy=partial(health.tcp, host, port), ports=ports)
+    return _own(mine, name, "worker", address=f"{host}:{port}", healthy=partial(health.tcp, host, port), ports=ports)
+
+
+def worker_config(config: Config, number: int) -> Config:
+    """The settings of one of several workers: a name and a door of its own. The first has those that were given."""
+    if number == 1:
+        return config
+    return config.model_copy(update={"worker_id": f"{config.worker_id}-{number}", "door_port": config.door_port + number - 1})
 
 
 def _api(config: Config) -> Program:
