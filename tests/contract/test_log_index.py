@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from z0.domain.draft import Reference
 from z0.domain.outcome import Outcome
-from z0.log.index import CommandIndex, Entry, MemoryIndex, RocksIndex, entry_of, key_of
+from z0.log.index import CommandIndex, Entry, MemoryIndex, RocksIndex, entry_of, key_of, reference_key
 from z0.log.validity import NO_EPOCH, Position
 
 Open = Callable[[], CommandIndex]
@@ -54,6 +55,15 @@ def test_keys_do_not_run_into_each_other(index: CommandIndex) -> None:
     ]
     index.put({key: entry(n) for n, key in enumerate(keys)}, Position(4, 0))
     assert index.get_many(keys) == {key: entry(n) for n, key in enumerate(keys)}
+
+
+def test_a_reference_is_found_by_its_fact_and_is_no_command_id(index: CommandIndex) -> None:
+    """Both live in one store, under keys that cannot meet."""
+    reference = Reference("outcome", 1_800_000_000_000, "ab" * 32)
+    key = reference_key("t", "account_acct_1", 7)
+    index.put({key_of("t", "account_acct_1", "7"): entry(1)}, Position(2, 0), {key: reference})
+    assert index.references([key, reference_key("t", "account_acct_1", 8)]) == {key: reference}
+    assert index.get_many([key_of("t", "account_acct_1", "8")]) == {}
 
 
 def test_the_index_on_disk_survives_its_process(tmp_path: Path) -> None:

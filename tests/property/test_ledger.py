@@ -1,20 +1,32 @@
 """What always holds of a ledger, over random commands; hypothesis prints how to repeat a failure."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
+import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.property.commands import LEDGERS, STEPS, opening
+from tests.property.commands import LEDGERS, OVERDRAFT_UNITS, STEPS, opening, policies
 from tests.unit.test_log_world import NOW, Bench, audit, comparable
 from z0.codec import encode_command
 from z0.domain.commands import Command
 from z0.domain.deltas import add_delta, budget_delta
 from z0.domain.outcome import Kind, kind
-from z0.domain.state import Budget
+from z0.domain.state import Budget, LedgerState
 from z0.log.memory import MemorySnapshots
-from z0.log.snapshot import LedgerSnapshot, decode_budget, decode_ledger, encode_ledger, encode_part, take
+from z0.log.snapshot import (
+    LedgerSnapshot,
+    decode_access,
+    decode_budget,
+    decode_caps,
+    decode_ledger,
+    encode_ledger,
+    encode_part,
+    take,
+)
 from z0.log.working_set import WorkingSet
 
 Steps = list[tuple[Command, int]]
@@ -24,12 +36,26 @@ FEW = settings(FAST, max_examples=30)
 
 def play(steps: Steps, *, live_entities_max: int = 1_000) -> Bench:
     """Decide them one by one."""
-    bench = Bench(live_entities_max=live_entities_max)
+    bench = Bench(live_entities_max=live_entities_max, policies=policies())
     bench.decide(*opening())
     for command, pause in steps:
         bench.now += pause
         bench.one(command)
     return bench
+
+
+def _part(number: int, state: LedgerState | None, as_of: int) -> Any:
+    """One part of a state's snapshot, as it comes back from a table."""
+    part = msgspec.structs.astuple(take(state, as_of, 0))[number] if state is not None else None
+    return WIRES[number](part) if part is not None else None
+
+
+WIRES: list[Callable[[Any], Any]] = [
+    lambda part: decode_ledger(encode_ledger(part)),
+    lambda part: decode_budget(encode_part(part)),
+    lambda part: decode_caps(encode_part(part)),
+    lambda part: decode_access(encode_part(part)),
+]
 
 
 @FAST
@@ -40,7 +66,7 @@ def test_a_reader_of_the_log_finds_it_sound_and_comes_to_the_live_state(steps: S
     and what is folded from the stored bytes is what the writer has in memory.
     """
     bench = play(steps)
-    found = audit(bench.records)
+    found = audit(bench.records, overdraft_units=OVERDRAFT_UNITS)
     for ledger, state in found.states.items():
         assert comparable(state) == comparable(bench.state(ledger))
 
@@ -49,7 +75,7 @@ def test_a_reader_of_the_log_finds_it_sound_and_comes_to_the_live_state(steps: S
 @given(steps=STEPS)
 def test_repeating_any_command_changes_nothing_and_gives_the_first_outcome(steps: Steps) -> None:
     """The second time all of them at once, in one round."""
-    bench = Bench()
+    bench = Bench(policies=policies())
     bench.decide(*opening())
     first = []
     for command, pause in steps:
@@ -69,7 +95,7 @@ def test_repeating_any_command_changes_nothing_and_gives_the_first_outcome(steps
 @given(steps=STEPS)
 def test_exactly_the_recorded_outcomes_leave_a_fact(steps: Steps) -> None:
     """One each, with the command's id; refusals of other kinds leave nothing."""
-    bench = Bench()
+    bench = Bench(policies=policies())
     bench.decide(*opening())
     for command, pause in steps:
         bench.now += pause
@@ -81,27 +107,21 @@ def test_exactly_the_recorded_outcomes_leave_a_fact(steps: Steps) -> None:
 
 
 @FEW
-@given(steps=STEPS, cuts=st.tuples(st.integers(0, 200), st.integers(0, 200)))
-async def test_snapshots_of_two_moments_and_the_rest_of_the_log_give_the_live_state(steps: Steps, cuts: tuple[int, int]) -> None:
-    """The two parts of a snapshot may be of different offsets; a replay folds each fact into the part that lacks it."""
+@given(steps=STEPS, cuts=st.lists(st.integers(0, 200), min_size=4, max_size=4))
+async def test_snapshots_of_four_moments_and_the_rest_of_the_log_give_the_live_state(steps: Steps, cuts: list[int]) -> None:
+    """The parts of a snapshot may be of different offsets; a replay folds each fact into the part that lacks it."""
     bench = play(steps)
     end = len(bench.records)
-    ledger_cut, budget_cut = (1 + cut % end for cut in cuts)
+    moments = [1 + cut % end for cut in cuts]
     snapshots = MemorySnapshots()
-    at_ledger, at_budget = audit(bench.records[:ledger_cut]).states, audit(bench.records[:budget_cut]).states
+    states = [audit(bench.records[:moment], overdraft_units=OVERDRAFT_UNITS).states for moment in moments]
     for ledger in LEDGERS:
-        head = take(at_ledger[ledger], ledger_cut - 1, 0).ledger if ledger in at_ledger else None
-        sums = take(at_budget[ledger], budget_cut - 1, 0).budget if ledger in at_budget else None
-        wired = LedgerSnapshot(
-            decode_ledger(encode_ledger(head)) if head is not None else None,
-            decode_budget(encode_part(sums)) if sums is not None else None,
-        )
-        if head is not None or sums is not None:
-            await snapshots.save(0, 0, {ledger: wired})
+        parts = [_part(n, of.get(ledger), moment - 1) for n, (moment, of) in enumerate(zip(moments, states, strict=True))]
+        if any(parts):
+            await snapshots.save(0, 0, {ledger: LedgerSnapshot(*parts)})
     working = WorkingSet(0, snapshots, live_entities_max=10)
-    floor = min(ledger_cut, budget_cut)
     for fact in bench.facts:
-        if fact.offset >= floor:
+        if fact.offset >= min(moments):
             working.refold(fact)
     for ledger in LEDGERS:
         state = working.get(ledger)
@@ -115,7 +135,7 @@ async def test_letting_entities_go_and_loading_them_again_decides_the_same(steps
     """A working set of one entity, with snapshots now and then, writes the very log that a large one writes."""
     random = Random(seed)
     large = play(steps)
-    small = Bench(live_entities_max=1)
+    small = Bench(live_entities_max=1, policies=policies())
     small.decide(*opening())
     for command, pause in steps:
         if random.random() < 0.3:
@@ -131,7 +151,7 @@ async def test_letting_entities_go_and_loading_them_again_decides_the_same(steps
 def test_the_size_of_rounds_changes_nothing_but_the_time(steps: Steps, size: int) -> None:
     """Commands decided together come to what they come to one by one."""
     commands = [command for command, _ in steps]
-    one_by_one, together = play([(command, 0) for command in commands]), Bench()
+    one_by_one, together = play([(command, 0) for command in commands]), Bench(policies=policies())
     together.decide(*opening())
     for start in range(0, len(commands), size):
         together.decide(*commands[start : start + size])

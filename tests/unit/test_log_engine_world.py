@@ -215,6 +215,11 @@ class World:
     def start(self) -> None:
         self._task = asyncio.create_task(self.engine.run())
 
+    def pass_time(self, ms: int) -> None:
+        """Here and at the broker."""
+        self.clock.advance(ms)
+        self.broker_clock.advance(ms)
+
     async def stop(self) -> None:
         """Give the partition up in order."""
         self.engine.stop()

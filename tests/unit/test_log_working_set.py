@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.unit.test_log_engine_world import FailingSnapshots, World
-from tests.unit.test_log_world import Bench, add, audit, create, deduct, note
+from tests.unit.test_log_world import Bench, add, audit, create, deduct, note, read
 from z0.codec import Floor
 from z0.domain.outcome import Outcome
 from z0.log.engine import Limits
@@ -40,17 +40,18 @@ async def test_a_new_entity_of_an_unacked_round_stays_in_memory() -> None:
 
 async def test_an_entity_whose_snapshot_is_under_way_stays_in_memory() -> None:
     """Until the ack, only memory knows its newest state."""
-    async with World(limits=Limits(live_entities_max=4, snapshot_interval_ms=1_000)) as world:
-        for n in range(12):
+    async with World(limits=Limits(live_entities_max=16, snapshot_interval_ms=1_000)) as world:
+        for n in range(40):
             await world.ask(create("c", account(n)), add("a", "10", account(n)))
         await world.stop()
         await world.again()
-        await world.ask(*(deduct("d", "7", account(n)) for n in range(6)))
+        await world.ask(*(deduct("d", "7", account(n)) for n in range(3)))
         world.snapshots.gate = asyncio.Event()
         world.clock.advance(1_000)
         await world.ask(note("n", account(0)))  # a pass begins, and is not acked
-        await world.ask(*(deduct("d", "7", account(n)) for n in range(6, 12)))
-        answers = await world.ask(*(deduct("e", "7", account(n)) for n in range(12)))
+        await world.ask(*(deduct("d", "7", account(n)) for n in range(3, 6)))
+        await world.ask(*(read(f"r{n}", account(n)) for n in range(6, 40)))  # others come in, and some must go
+        answers = await world.ask(*(deduct("e", "7", account(n)) for n in range(6)))
         assert {a.outcome for a in answers} == {Outcome.BUDGET_EXHAUSTED}
         world.snapshots.gate.set()
         await world.check()
@@ -98,3 +99,27 @@ async def test_an_entity_that_changes_during_a_pass_is_written_by_the_next() -> 
         await world.again()
         assert (await world.view()).budgets["USD"].available == "6"
         await world.check()
+
+
+async def test_memory_is_bounded_however_many_entities_are_made() -> None:
+    """What is new waits for its snapshot; where that alone would fill the set, those who ask wait too."""
+    async with World(limits=Limits(live_entities_max=50)) as world:
+        for start in range(0, 1_000, 100):
+            world.produce(*[create("c", account(n)) for n in range(start, start + 100)])
+            await world.until_committed()
+            assert len(world.engine._working) <= 50 + 2 * 100  # the set, the round that filled it, the one decided meanwhile
+        assert world.snapshots.saved >= 700
+
+
+async def test_a_replay_of_everything_keeps_memory_bounded_and_comes_to_the_same() -> None:
+    """Snapshots are written on the way, and the floor only moves at the end."""
+    async with World() as world:
+        world.produce(*[create("c", account(n)) for n in range(300)], *[add("a", "5", account(n)) for n in range(300)])
+        await world.until_committed()
+        await world.stop()
+        world.snapshots = FailingSnapshots()
+        world.limits = Limits(live_entities_max=20)
+        await world.again()
+        assert world.snapshots.saved >= 300
+        (answer,) = await world.ask(deduct("d", "5", account(7)))
+        assert (answer.outcome, answer.available) == (Outcome.ACCEPTED, "0")

@@ -75,7 +75,7 @@ class Audit(NamedTuple):
     states: dict[str, LedgerState]
 
 
-def audit(records: Sequence[Record]) -> Audit:
+def audit(records: Sequence[Record], *, overdraft_units: int = 0) -> Audit:
     """Read by the rule, fold, and check: seq gapless, chain intact, hashes true, time forward, one effect per id, money kept."""
     reads = list(FactReader(0, Position()).read(records))
     facts: list[StoredFact] = []
@@ -96,7 +96,7 @@ def audit(records: Sequence[Record]) -> Audit:
             assert key not in seen, f"two effects of {key}"
             seen.add(key)
         apply(state, fact, fact.hash)
-        check_money(state)
+        check_money(state, overdraft_units)
         if fact.available is not None and fact.currency is not None:
             view = state_view(state).budgets.get(fact.currency)
             assert fact.available == (view.available if view is not None else "0")
@@ -104,13 +104,13 @@ def audit(records: Sequence[Record]) -> Audit:
     return Audit(reads, facts, states)
 
 
-def check_money(state: LedgerState) -> None:
-    """Conservation, per currency; what is reserved is what the open holds hold; nothing below zero."""
+def check_money(state: LedgerState, overdraft_units: int = 0) -> None:
+    """Conservation, per currency; what is reserved is what the open holds hold; nothing below zero, or the overdraft."""
     for currency, b in state.budgets.items():
         assert b.deposited + b.credits + b.transferred_in == b.spent + b.transferred_out + b.reserved + b.available
         assert b.reserved == sum(hold.amount for hold in state.holds.values() if hold.currency == currency)
-        assert b.available >= 0
-    assert {hold.currency for hold in state.holds.values()} <= set(state.budgets)
+        assert b.available >= -overdraft_units
+    assert {hold.currency for hold in state.holds.values()} - {None} <= set(state.budgets)
 
 
 def comparable(state: LedgerState) -> tuple[Any, ...]:
@@ -118,7 +118,11 @@ def comparable(state: LedgerState) -> tuple[Any, ...]:
     budgets = {currency: msgspec.structs.astuple(b) for currency, b in state.budgets.items() if b != Budget()}
     holds = {name: msgspec.structs.astuple(hold) for name, hold in state.holds.items()}
     assert {(hold.expires_at, name) for name, hold in state.holds.items()} <= set(state.expiries)
-    return (state.entity, state.seq, state.head_hash, state.recorded_at, budgets, holds)
+    caps = {key: msgspec.structs.astuple(counter) for key, counter in (state.caps or {}).items()}
+    charges = {name: msgspec.structs.astuple(charge) for name, charge in state.charges.items()}
+    ended = {name: msgspec.structs.astuple(end) for name, end in state.ended.items()}
+    head = (state.entity, state.seq, state.head_hash, state.recorded_at, state.config)
+    return (*head, budgets, holds, caps, charges, ended, state.access or {})
 
 
 # Bench: one decider, synchronous -----------------------------------------------------------------

@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 ACK_TIMEOUT_S: Final = 15.0  # half of the broker's default replica time-out: later the answer is worth less than a new claim
 OVERLAP_MIN: Final = 256  # fewer waiting commands than this are better decided together, after the ack under way
 RECLAIM_PAUSE_S: Final = 0.5  # with jitter, or two claimants would void each other in turns
+RECLAIM_DOUBLINGS_MAX: Final = 10
 RECLAIM_PAUSE_MAX_S: Final = 30.0  # doubled up to this while no round succeeds: a wrong clock must not fill the log with claims
 
 
@@ -222,7 +223,8 @@ class PartitionEngine:
 
     async def _after_death(self) -> None:
         self._drop(Outcome.NOT_OWNER)
-        pause_s = min(RECLAIM_PAUSE_S * 2 ** max(0, self._deaths - 1), RECLAIM_PAUSE_MAX_S)
+        doublings = min(max(0, self._deaths - 1), RECLAIM_DOUBLINGS_MAX)  # no float holds 2 to the power of a night's deaths
+        pause_s = min(RECLAIM_PAUSE_S * 2**doublings, RECLAIM_PAUSE_MAX_S)
         await asyncio.sleep(pause_s * (1 + random.random()))
         while not self._ports.lease.holds() and not self._stopping:  # noqa: ASYNC110 - the lease has no event
             await asyncio.sleep(0.1)
@@ -256,8 +258,11 @@ class PartitionEngine:
             if self._snapshot_due():
                 await self._settle()
                 self._snapshot()
+            elif self._working.is_crowded:  # more is new than may be: those who ask wait until it is written
+                await self._settle()
+                await self._write_everything()
         await self._settle()
-        await self._last_snapshot()
+        await self._write_everything()
 
     async def _idle(self) -> None:
         self._work.clear()
@@ -341,12 +346,12 @@ class PartitionEngine:
         assert self._snapshotter is not None, "serving"
         self._snapshotter.step(self._floor(), self._ports.clock.alive_ms())
 
-    async def _last_snapshot(self) -> None:
+    async def _write_everything(self) -> None:
         assert self._snapshotter is not None, "serving"
         try:
             await asyncio.wait_for(self._snapshotter.finish(self._floor()), ACK_TIMEOUT_S)
         except Exception as error:  # the floor stays where it was: the next replay is longer, nothing is lost
-            logger.warning("partition %d: no snapshot at the end: %r", self.partition, error)
+            logger.warning("partition %d: a snapshot of everything failed: %r", self.partition, error)
 
     def _floor(self) -> Floor:
         assert self._decider is not None, "serving"

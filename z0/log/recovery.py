@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from z0.clock import Clock
 from z0.codec import Claim, Floor, decode_fact, encode_claim
+from z0.cut import cut
 from z0.domain.appending import NAMED_TYPES
 from z0.domain.draft import Reference
 from z0.domain.facts import StoredFact
@@ -28,6 +29,7 @@ from z0.names import CLAIM_KEY, COMMANDS
 
 CLOCK_SKEW_MAX_MS = 5_000
 INDEX_BATCH = 5_000
+RELIEF_ENTITIES = 2_000  # whose snapshots go into one batch during a replay: about 2 MiB
 
 
 class Epoch(NamedTuple):
@@ -72,8 +74,26 @@ async def begin(
     replay = Replay(partition, start, Floor() if full else floor, index, working)
     async for records in log.read(partition, start.next_offset, epoch):
         replay.fold(records)
+        if working.is_crowded:
+            await _relieve(partition, epoch, replay.folded_to, snapshots, working)
     replay.finish(epoch)
     return Epoch(epoch, writer, replay.applied, replay.batch_time_ms)
+
+
+async def _relieve(partition: int, epoch: int, folded_to: int, snapshots: Snapshots, working: WorkingSet) -> None:
+    """
+    Write what the replay has changed, so that memory stays bounded however much was lost. The floor stays where it was.
+
+    Raises:
+        EpochDead: the snapshots were not acked.
+    """
+    try:
+        for stretch in cut(working.dirty_as_of(folded_to), lambda _: 1, RELIEF_ENTITIES):
+            await snapshots.save(partition, epoch, working.snapshot(stretch, folded_to, epoch))
+            for ledger_id in stretch:
+                del working.dirty[ledger_id]
+    except Exception as error:
+        raise EpochDead(f"snapshots during the replay of partition {partition} were not acked: {error!r}") from error
 
 
 def _start(floor: Floor, index: Position) -> Position:
@@ -150,6 +170,11 @@ class Replay:
                 self._remember(read.fact)
         if len(self._entries) >= INDEX_BATCH:
             self._put(self._reader.position)
+
+    @property
+    def folded_to(self) -> int:
+        """The last offset that was folded."""
+        return self._reader.position.next_offset - 1
 
     def _refold(self, fact: StoredFact) -> None:
         self._working.refold(fact)

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 STEP_ENTITIES_MAX: Final = 200  # about 5 ms of work: a bounded share of the worker's time
 STEP_PAUSE_MS: Final = 25
+PASS_STEPS_MAX: Final = 40  # a pass ends within a second also where entities are made by the ten thousand: else they pile up
 
 
 class Snapshotter:
@@ -32,6 +33,7 @@ class Snapshotter:
         self._next_ms: int | None = None
         self._candidate: Floor | None = None
         self._todo: list[str] = []
+        self._step = STEP_ENTITIES_MAX
         self._written: dict[str, asyncio.Future[None]] = {}
         self._last = Floor()
         self._closing: asyncio.Task[None] | None = None
@@ -41,6 +43,8 @@ class Snapshotter:
         """Milliseconds until `step` should be called; 0 or less: now."""
         if self._closing is not None and not self._closing.done():
             return self._interval_ms
+        if self._candidate is None and self._working.is_filling:
+            return 0
         if self._next_ms is None:
             self._next_ms = alive_ms + self._interval_ms
         return self._next_ms - alive_ms
@@ -50,8 +54,8 @@ class Snapshotter:
         if self._candidate is None and not self._begin(now):
             self._next_ms = alive_ms + self._interval_ms
             return
-        self._write(self._todo[:STEP_ENTITIES_MAX], now)
-        del self._todo[:STEP_ENTITIES_MAX]
+        self._write(self._todo[: self._step], now)
+        del self._todo[: self._step]
         self._next_ms = alive_ms + (STEP_PAUSE_MS if self._todo else self._interval_ms)
         if not self._todo:
             self._closing = asyncio.ensure_future(self._close())
@@ -73,6 +77,7 @@ class Snapshotter:
             return False
         self._candidate = now
         self._todo = list(self._working.dirty)
+        self._step = max(STEP_ENTITIES_MAX, len(self._todo) // PASS_STEPS_MAX)
         self._written = {}
         return True
 

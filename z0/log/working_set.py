@@ -27,7 +27,7 @@ class WorkingSet:
         self._live: dict[str, LedgerState] = {}
         self._as_of: dict[str, tuple[int, ...]] = {}
         self._due: list[tuple[int, str]] = []  # (earliest expiry, ledger id), smallest first
-        self._scheduled: dict[str, int] = {}  # ledger id -> the earliest of its entries in `_due` that counts
+        self._scheduled: dict[str, int] = {}  # live ledgers: the earliest of their entries in `_due`, the one that counts
         self.dirty: dict[str, None] = {}
         self.saving: dict[str, None] = {}
 
@@ -54,7 +54,23 @@ class WorkingSet:
         self._make_room()
         state = self._live[ledger_id] = restore(snapshot)
         self._as_of[ledger_id] = snapshot.as_of
+        if state.expiries:  # it was scheduled when it was live before, or by `load_expiries`
+            self._scheduled[ledger_id] = state.expiries[0][0]
         return state
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so many entities wait for their snapshot that they alone fill the set: nothing could be let go."""
+        return len(self.dirty) + len(self.saving) >= self._max
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether those are half of the set: time for a pass of snapshots."""
+        return 2 * len(self.dirty) >= self._max
+
+    def dirty_as_of(self, offset: int) -> list[str]:
+        """Dirty entities no part of which reflects anything above an offset: at a replay, a part may be ahead of the others."""
+        return [ledger_id for ledger_id in self.dirty if max(self._as_of.get(ledger_id, _NEVER)) <= offset]
 
     def _make_room(self) -> None:
         """Let go of the eighth that came in first and is clean; only where the set is full."""
@@ -64,6 +80,7 @@ class WorkingSet:
         for ledger_id, _ in zip(clean, range(max(1, self._max // 8)), strict=False):
             del self._live[ledger_id]
             self._as_of.pop(ledger_id, None)
+            self._scheduled.pop(ledger_id, None)
 
     def refold(self, fact: StoredFact) -> None:
         """Fold a fact that is read back, into the parts whose snapshot does not contain it yet."""
@@ -87,7 +104,6 @@ class WorkingSet:
     def load_expiries(self) -> None:
         """Take in when the first reservation of each entity ends, as the snapshots have it; before anything is folded."""
         self._due = [(expires_at, ledger_id) for ledger_id, expires_at in self._snapshots.expiries(self._partition)]
-        self._scheduled = {ledger_id: expires_at for expires_at, ledger_id in self._due}
         heapq.heapify(self._due)
 
     def schedule(self, ledger_id: str, state: LedgerState) -> None:
@@ -108,9 +124,9 @@ class WorkingSet:
         """Ledgers whose first reservation has ended; each is to be scheduled anew."""
         while limit > 0 and self._due and self._due[0][0] <= now_ms:
             expires_at, ledger_id = heapq.heappop(self._due)
-            if self._scheduled.get(ledger_id) != expires_at:  # an earlier one was scheduled after it
-                continue
-            del self._scheduled[ledger_id]
+            if ledger_id in self._live and self._scheduled.get(ledger_id) != expires_at:
+                continue  # an earlier one was scheduled after it, and it has been seen to since
+            self._scheduled.pop(ledger_id, None)
             limit -= 1
             yield ledger_id
 
