@@ -9,11 +9,13 @@ from typing import Final
 
 from sinks.base import Sink
 from sinks.kafka import KafkaDeadLetters, KafkaSource
-from sinks.policy import policy_of
+from sinks.policy import policy_of, prompt_policy_of
+from sinks.reading import SelectiveReader, SteppingReader
 from sinks.runner import Runner
 from z0.config import Config
 from z0.errors import SettingsError
-from z0.names import SINK_ARCHIVE, SINK_CLICKHOUSE, SINK_POSTGRES
+from z0.log.validity import Position
+from z0.names import SINK_ARCHIVE, SINK_CLICKHOUSE, SINK_CONFIGS, SINK_POSTGRES
 
 
 def _postgres(config: Config) -> Sink:
@@ -34,10 +36,17 @@ def _archive(config: Config) -> Sink:
     return ArchiveSink(config.s3_url, config.archive_range_facts)
 
 
+def _configs(config: Config) -> Sink:
+    from sinks.configs.sink import ConfigsSink
+
+    return ConfigsSink(config.kafka_servers)
+
+
 SINKS: Final[dict[str, Callable[[Config], Sink]]] = {
     SINK_POSTGRES: _postgres,
     SINK_CLICKHOUSE: _clickhouse,
     SINK_ARCHIVE: _archive,
+    SINK_CONFIGS: _configs,
 }
 
 
@@ -56,7 +65,16 @@ def sink_of(config: Config, name: str) -> Sink:
 def runner_of(config: Config, name: str) -> Runner:
     """The sink with Kafka on its other end."""
     servers = config.kafka_servers
-    return Runner(sink_of(config, name), KafkaSource(servers, name), KafkaDeadLetters(servers), policy=policy_of(config))
+    ends = sink_of(config, name), KafkaSource(servers, name), KafkaDeadLetters(servers)
+    if name == SINK_CONFIGS:
+        return Runner(*ends, policy=prompt_policy_of(config), reader=_reader_of_configs)
+    return Runner(*ends, policy=policy_of(config))
+
+
+def _reader_of_configs(partition: int, position: Position) -> SteppingReader:
+    from sinks.configs.sink import KEY_PREFIX
+
+    return SelectiveReader(partition, position, KEY_PREFIX)
 
 
 async def run_sink(config: Config, name: str, *, to_end: bool = False) -> Runner:

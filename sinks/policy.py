@@ -10,6 +10,7 @@ from z0.config import Config
 from z0.errors import SinkStopped
 
 MEBIBYTE: Final = 1 << 20
+PROMPT_AGE_MS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +111,8 @@ class Policy:
 def policy_of(config: Config) -> Policy:
     """The limits that the settings ask for."""
     return Policy(batch=BatchLimit(rows_max=config.sink_batch_rows_max, age_ms=config.sink_batch_age_ms))
+
+
+def prompt_policy_of(config: Config) -> Policy:
+    """The same for a sink that others wait for: a config is in force when its copy has come round."""
+    return Policy(batch=BatchLimit(rows_max=config.sink_batch_rows_max, age_ms=min(PROMPT_AGE_MS, config.sink_batch_age_ms)))

@@ -63,6 +63,31 @@ class SteppingReader:
         return Read(bad.offset, standing, bad.value, bad.timestamp_ms, None, None)
 
 
+class SelectiveReader(SteppingReader):
+    """
+    Decodes whole only what is written under keys of one prefix; of other valid facts epoch and offset, and gives no `fact`.
+
+    The standings and the position are those of a `SteppingReader`: what is not valid by its place alone is read whole.
+    """
+
+    def __init__(self, partition: int, position: Position, prefix: bytes) -> None:
+        super().__init__(partition, position)
+        self._prefix = prefix
+
+    def read(self, records: Sequence[Record]) -> tuple[list[Read], list[Poison]]:
+        reads: list[Read] = []
+        poison: list[Poison] = []
+        for record in records:
+            passed = None if record.key.startswith(self._prefix) else self._reader.pass_by(record)
+            if passed is not None:
+                reads.append(passed)
+                continue
+            whole, bad = super().read([record])
+            reads += whole
+            poison += bad
+        return reads, poison
+
+
 def position_after(start: Position, reads: Sequence[Read]) -> Position:
     """The reader's position after some records that it has given, for a sink that cuts where the runner did not."""
     validity = Validity(start)

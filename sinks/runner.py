@@ -15,7 +15,7 @@ is behind. While a store is down step 4 is repeated and nothing is polled, so wh
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -48,12 +48,14 @@ class Runner:
         *,
         policy: Policy | None = None,
         clock: Clock | None = None,
+        reader: Callable[[int, Position], SteppingReader] = SteppingReader,
     ) -> None:
         self._sink = sink
         self._source = source
         self._dead_letters = dead_letters
         self._policy = policy or Policy()
         self._clock = clock or SystemClock()
+        self._new_reader = reader
         self._poison = PoisonCount(self._policy.poison)
         self._readers: dict[int, SteppingReader] = {}
         self._positions: dict[int, Position] = {}
@@ -120,7 +122,7 @@ class Runner:
     def _take_up(self, stored: dict[int, Position], bounds: Mapping[int, tuple[int, int]]) -> None:
         self._positions = stored
         self._ends = {partition: end for partition, (_, end) in bounds.items()}
-        self._readers = {partition: SteppingReader(partition, stored.get(partition, Position())) for partition in bounds}
+        self._readers = {partition: self._new_reader(partition, stored.get(partition, Position())) for partition in bounds}
         self._source.seek({partition: reader.position.next_offset for partition, reader in self._readers.items()})
         logger.info("sink %s starts, %d records behind", self._sink.name, self.status.lag_total, extra={"action": "sink_start"})
 

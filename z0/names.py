@@ -12,6 +12,7 @@ COMMANDS: Final = "z0.commands"
 FACTS: Final = "z0.facts"
 OWNERS: Final = "z0.owners"
 DEAD_LETTERS: Final = "z0.dead-letters"
+CONFIGS: Final = "z0.configs"
 LEDGERS_CHANGELOG: Final = "z0.ledgers-changelog"
 BUDGETS_CHANGELOG: Final = "z0.budgets-changelog"
 CAPS_CHANGELOG: Final = "z0.caps-changelog"
@@ -29,7 +30,10 @@ ACCESS_TABLE: Final = "access"
 SINK_POSTGRES: Final = "postgres"
 SINK_CLICKHOUSE: Final = "clickhouse"
 SINK_ARCHIVE: Final = "archive"
+SINK_CONFIGS: Final = "configs"
 SINK_GROUP_PREFIX: Final = "z0-sink-"
 
 # Key of a claim record on `z0.facts`; a ledger id can never look like this.
 CLAIM_KEY: Final = b"!claim"
+# Keys on `z0.configs` of the sink's positions, with the partition behind; a config id can never look like this.
+CONFIGS_POSITION_PREFIX: Final = b"!position/"

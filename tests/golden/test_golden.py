@@ -10,7 +10,7 @@ from z0 import names
 from z0.codec import decode_claim, decode_command, decode_fact, hash_of
 from z0.domain.commands import OPS
 from z0.domain.outcome import Outcome
-from z0.names import SINK_ARCHIVE, SINK_CLICKHOUSE, SINK_GROUP_PREFIX, SINK_POSTGRES
+from z0.names import SINK_ARCHIVE, SINK_CLICKHOUSE, SINK_CONFIGS, SINK_GROUP_PREFIX, SINK_POSTGRES
 from z0.reference.facts import CHANGES
 
 
@@ -47,9 +47,9 @@ def test_what_was_written_is_still_read_and_proved() -> None:
 def test_every_name_outside_this_process_is_pinned() -> None:
     """A renamed topic is an empty one; a renamed group reads everything again."""
     found = {name: value for name, value in vars(names).items() if name.isupper()}
-    found["CLAIM_KEY"] = names.CLAIM_KEY.decode()
+    found = {name: value.decode() if isinstance(value, bytes) else value for name, value in found.items()}
     assert found == golden("names.json")
-    assert len({SINK_POSTGRES, SINK_CLICKHOUSE, SINK_ARCHIVE, SINK_GROUP_PREFIX}) == 4
+    assert len({SINK_POSTGRES, SINK_CLICKHOUSE, SINK_ARCHIVE, SINK_CONFIGS, SINK_GROUP_PREFIX}) == 5
 
 
 def test_no_outcome_was_ever_renamed_or_moved() -> None:

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def sink(
-    name: Annotated[str, typer.Argument(help="postgres, clickhouse or archive")],
+    name: Annotated[str, typer.Argument(help="postgres, clickhouse, archive or configs")],
     to_end: Annotated[bool, typer.Option("--to-end", help="Stop at what is the log's end now, instead of following it.")] = False,
     seal: Annotated[
         bool, typer.Option("--seal", help="Like --to-end: the archive's tail is sealed. Only while no other archive sink runs.")

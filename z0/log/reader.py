@@ -5,11 +5,15 @@ The one reader of `z0.facts`. Owns: turning records into facts with their standi
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from z0.codec import Claim, decode_claim, decode_fact
 from z0.domain.facts import StoredFact
 from z0.log.ports import Record
-from z0.log.validity import Position, Standing, Validity
+from z0.log.validity import Place, Position, Standing, Validity
 from z0.names import CLAIM_KEY
+
+_place = msgspec.json.Decoder(Place).decode
 
 
 class Read(NamedTuple):
@@ -51,3 +55,17 @@ class FactReader:
                 fact = decode_fact(record.value)
                 standing = self._validity.fact(record.offset, fact)
                 yield Read(record.offset, standing, record.value, record.timestamp_ms, fact, None)
+
+    def pass_by(self, record: Record) -> Read | None:
+        """
+        The record as a valid fact of which nothing but its place was read; None: it is not valid by its place, read it.
+
+        A valid place leaves the epoch as it is, so that what else stands in the record makes no difference to those after it.
+        """
+        try:
+            place = _place(record.value)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        if record.key == CLAIM_KEY or not self._validity.takes(record.offset, place):
+            return None
+        return Read(record.offset, self._validity.fact(record.offset, place), record.value, record.timestamp_ms, None, None)

@@ -14,7 +14,17 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from z0.config import Config
 from z0.errors import TopicMismatch
 from z0.log.kafka import BATCH_BYTES_MAX, start_client
-from z0.names import ACCESS_CHANGELOG, BUDGETS_CHANGELOG, CAPS_CHANGELOG, COMMANDS, DEAD_LETTERS, FACTS, LEDGERS_CHANGELOG, OWNERS
+from z0.names import (
+    ACCESS_CHANGELOG,
+    BUDGETS_CHANGELOG,
+    CAPS_CHANGELOG,
+    COMMANDS,
+    CONFIGS,
+    DEAD_LETTERS,
+    FACTS,
+    LEDGERS_CHANGELOG,
+    OWNERS,
+)
 
 DAY_MS: Final = 24 * 3600 * 1000
 FOR_EVER: Final = "-1"
@@ -35,6 +45,8 @@ def topics(config: Config) -> tuple[Topic, ...]:
     arrival = {"message.timestamp.type": "LogAppendTime"}
     keep = {"cleanup.policy": "delete", "retention.ms": FOR_EVER, "retention.bytes": FOR_EVER}
     compact = {"cleanup.policy": "compact", "segment.bytes": str(64 * 1024 * 1024)}
+    # Every worker reads all of it at its start, and the segment in use is not compacted: the sink's positions would fill it.
+    small = {"cleanup.policy": "compact", "segment.bytes": str(4 * 1024 * 1024)}
     p = config.partitions
     return (
         Topic(COMMANDS, p, common | large | arrival | {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}),
@@ -44,6 +56,7 @@ def topics(config: Config) -> tuple[Topic, ...]:
         Topic(CAPS_CHANGELOG, p, common | large | compact),
         Topic(ACCESS_CHANGELOG, p, common | large | compact),
         Topic(OWNERS, 1, common | compact),
+        Topic(CONFIGS, 1, common | small),
         Topic(DEAD_LETTERS, 1, common | large | arrival | {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}),
     )
 

@@ -30,6 +30,13 @@ class Position(Struct, frozen=True):
     epoch: int = NO_EPOCH
 
 
+class Place(Struct, frozen=True):
+    """What the rule looks at in a fact."""
+
+    epoch: int
+    offset: int
+
+
 class Validity:
     """Applies the rule to one partition, record by record, in order."""
 
@@ -50,7 +57,11 @@ class Validity:
         self.epoch = offset
         return Standing.CLAIM
 
-    def fact(self, offset: int, fact: StoredFact) -> Standing:
+    def takes(self, offset: int, fact: StoredFact | Place) -> bool:
+        """Whether a fact at `offset` would be valid; changes nothing."""
+        return fact.epoch == self.epoch != NO_EPOCH and fact.offset == offset
+
+    def fact(self, offset: int, fact: StoredFact | Place) -> Standing:
         """A fact record at `offset`."""
         self._step(offset)
         if fact.epoch != self.epoch or self.epoch == NO_EPOCH:

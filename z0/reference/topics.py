@@ -4,7 +4,17 @@ from typing import Final
 
 from z0.config import Config
 from z0.log.topics import topics
-from z0.names import ACCESS_CHANGELOG, BUDGETS_CHANGELOG, CAPS_CHANGELOG, COMMANDS, DEAD_LETTERS, FACTS, LEDGERS_CHANGELOG, OWNERS
+from z0.names import (
+    ACCESS_CHANGELOG,
+    BUDGETS_CHANGELOG,
+    CAPS_CHANGELOG,
+    COMMANDS,
+    CONFIGS,
+    DEAD_LETTERS,
+    FACTS,
+    LEDGERS_CHANGELOG,
+    OWNERS,
+)
 from z0.reference.text import page, table
 
 INTRO: Final = """`z0 migrate` creates these topics; every start refuses topics that exist with other settings, because the
@@ -18,6 +28,11 @@ HOLDS: Final[dict[str, tuple[str, str, str]]] = {
     CAPS_CHANGELOG: ("ledger id", "snapshots of what limits have counted; internal", "the partition's owner"),
     ACCESS_CHANGELOG: ("ledger id", "snapshots of roles; internal", "the partition's owner"),
     OWNERS: ("partition", "who owns which partition, by epoch", "every worker"),
+    CONFIGS: (
+        "config id/version, or `!position/` and a partition",
+        "versions of configs ([configs.md](configs.md)); positions of the sink",
+        "the sink `configs`",
+    ),
     DEAD_LETTERS: ("topic-partition-offset", "what could not be put on a ledger, with its reason", "workers and sinks"),
 }
 

@@ -18,7 +18,7 @@ from z0.stack.program import Program
 # -P: the working folder is not searched for modules
 PYTHON = (sys.executable, "-P", "-m")
 MIGRATE = (*PYTHON, "z0", "migrate")
-SINKS = (names.SINK_POSTGRES, names.SINK_CLICKHOUSE, names.SINK_ARCHIVE)
+SINKS = (names.SINK_POSTGRES, names.SINK_CLICKHOUSE, names.SINK_ARCHIVE, names.SINK_CONFIGS)
 
 
 def programs(config: Config) -> tuple[Program, ...]:
