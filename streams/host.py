@@ -20,13 +20,13 @@ from z0.client.owners import Owner, encode_owner
 from z0.client.partitioner import partition_of
 from z0.clock import Clock
 from z0.config import Config
+from z0.configs.reader import ConfigReader
 from z0.domain.answer import Answer
 from z0.domain.outcome import Outcome
 from z0.log.engine import Host, Limits, PartitionEngine, Ports
 from z0.log.inbox import CommandBatch, DirectGroup
 from z0.log.index import CommandIndex, RocksIndex
 from z0.log.kafka import KafkaLog, KafkaOutbox, new_producer, send_batch
-from z0.log.memory import NoPolicies
 from z0.log.ports import Appended, CommandBounds
 from z0.names import COMMANDS, OWNERS
 
@@ -44,6 +44,7 @@ class EngineHost:
         self.lease = lease
         self._index_folder = index_folder
         self._log = KafkaLog(config.kafka_servers)
+        self._configs = ConfigReader(config.kafka_servers)
         self._producer: AIOKafkaProducer | None = None
         self._engines: dict[int, PartitionEngine] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -57,14 +58,16 @@ class EngineHost:
         self.committed: Callable[[int], int] = lambda partition: 0  # of `z0.commands`, by the group
 
     async def connect(self) -> None:
-        """Connect the producers."""
+        """Connect the producers, and read all configs: no engine decides without them."""
         await self._log.start()
+        await self._configs.start()
         self._producer = new_producer(self._config.kafka_servers)
         await self._producer.start()
 
     async def close(self) -> None:
         """Give everything up and disconnect."""
         await self.release(self.partitions())
+        await self._configs.stop()
         await self._log.stop()
         if self._producer is not None:
             await self._producer.stop()
@@ -113,7 +116,7 @@ class EngineHost:
             outbox=KafkaOutbox(self._producer),
             lease=self.lease,
             clock=self.clock,
-            policies=NoPolicies(),
+            policies=self._configs.book,
             open_index=self._open_index,
             partition_of=lambda ledger_id: partition_of(ledger_id, self._config.partitions),
             command_bounds=self._command_bounds,

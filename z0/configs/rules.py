@@ -54,7 +54,7 @@ def refusal_of(command: PutConfig, at_ms: int, others: Sequence[Config], tenant_
 
 
 def _bad(problem: Problem) -> Refusal:
-    return Refusal(Outcome.BAD_CONFIG, f"config.{problem.where}: {problem.text}")
+    return Refusal(Outcome.BAD_CONFIG, f"config.{problem.where}", detail=problem.text)
 
 
 def _problem_of_time(command: PutConfig, at_ms: int) -> Problem | None:
@@ -113,7 +113,7 @@ def _loosening(command: PutConfig, settings: Settings, others: Iterable[Config])
         if wider is not None and covers(version, asked, entity):
             what = loosens(wider, settings)
             if what is not None:
-                return Refusal(Outcome.CONFIG_LOOSENS, f"config.{version.id}/{version.version}: {what}")
+                return Refusal(Outcome.CONFIG_LOOSENS, f"config.{version.id}/{version.version}", detail=what)
     return None
 
 
