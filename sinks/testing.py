@@ -16,8 +16,19 @@ from sinks.base import StoreUnavailable
 from sinks.reading import SteppingReader
 from sinks.source import SourceUnavailable
 from z0.codec import Claim, Floor, digest_of, encode_claim, encode_command, encode_fact
-from z0.domain.commands import AddBudget, Append, Command, Confirm, CreateEntity, DeductBudget, Release, Reserve, UpdateEntity
-from z0.domain.decide import decide
+from z0.domain.commands import (
+    AddBudget,
+    Append,
+    Command,
+    Confirm,
+    CreateEntity,
+    DeductBudget,
+    PutConfig,
+    Release,
+    Reserve,
+    UpdateEntity,
+)
+from z0.domain.decide import creation_draft, decide
 from z0.domain.draft import Case, Draft, Reference, Refusal, refusal_draft
 from z0.domain.entity import Changes
 from z0.domain.expiry import expiry_drafts
@@ -88,6 +99,8 @@ class LogMaker:
         decision = decide(state, command, self._case(command, parse_amount(text) if text is not None else None))
         if isinstance(decision, Refusal):
             decision = refusal_draft(state, command, decision, encode_command(command))
+        elif isinstance(command, PutConfig) and state.entity is None:
+            self._append(partition, state, command, creation_draft(command, self._now_ms))
         assert decision is not None, "only commands that leave facts are made"
         self._append(partition, state, command, decision, asked=True)
 

@@ -1,0 +1,128 @@
+"""Configs on the real stack: written by a command, in force in a worker's decisions, there again after a kill."""
+
+import json
+import signal
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Raw
+
+from tests.integration.test_worker import facts_of
+from tests.waiting import until
+from z0 import stack as local
+from z0.client import DirectLedger, connect
+from z0.config import Config
+from z0.configs.reader import read_book
+from z0.domain.answer import Answer
+from z0.domain.commands import AddBudget, CreateEntity, PutConfig, Read, Reserve
+from z0.domain.facts import ConfigType, Scope
+from z0.domain.outcome import Outcome
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+PATIENT_MS = 40_000
+
+
+@pytest.fixture
+async def ledger(stack: Config) -> AsyncIterator[DirectLedger]:
+    """The client."""
+    async with connect(stack) as ledger:
+        yield ledger
+
+
+class Story:
+    """One tenant with one account."""
+
+    def __init__(self, ledger: DirectLedger) -> None:
+        tag = uuid.uuid4().hex[:10]
+        self.ledger = ledger
+        self.tenant = f"tenant_{tag}"
+        self.config = f"cfg_{tag}"
+        self.base: dict[str, Any] = {"tenant_id": self.tenant, "ledger_id": f"account_acct_{tag}"}
+
+    async def begin(self) -> None:
+        await self.ledger.submit(CreateEntity(id="create", **self.base), timeout_ms=PATIENT_MS)
+        await self.ledger.submit(AddBudget(id="add", amount="10", currency="USD", **self.base), timeout_ms=PATIENT_MS)
+
+    async def put(self, kind: ConfigType, settings: Any, **fields: Any) -> Answer:
+        command = PutConfig(
+            id=uuid.uuid4().hex,
+            tenant_id=self.tenant,
+            ledger_id=f"config_{self.config}",
+            type=kind,
+            scope=Scope.TENANT,
+            settings=Raw(msgspec.json.encode(settings)),
+            **fields,
+        )
+        return await self.ledger.submit(command, timeout_ms=PATIENT_MS)
+
+    async def reserve(self, amount: str = "1") -> Answer:
+        command = Reserve(id=uuid.uuid4().hex, amount=amount, currency="USD", **self.base)
+        return await self.ledger.submit(command, timeout_ms=PATIENT_MS)
+
+    async def until_refused(self) -> Answer:
+        """Reserve again and again until a config says no."""
+
+        async def refused() -> Answer | None:
+            answer = await self.reserve("0.01")
+            return answer if answer.outcome is not Outcome.ACCEPTED else None
+
+        return await until(refused, "the config is in force")
+
+
+def cap(count: int) -> dict[str, Any]:
+    return {"limits": [{"name": "all", "counts": "spend", "window": "total", "max_count": count}]}
+
+
+async def test_a_config_is_in_force_once_its_copy_has_come_round_and_survives_a_kill(stack: Config, ledger: DirectLedger) -> None:
+    """The worker that takes over reads it before it decides anything; the next version supersedes it."""
+    story = Story(ledger)
+    await story.begin()
+    assert (await story.reserve()).outcome is Outcome.ACCEPTED
+    assert (await story.put(ConfigType.CAP, cap(0))).outcome is Outcome.ACCEPTED
+    refused = await story.until_refused()
+    assert refused.outcome is Outcome.CAP_EXHAUSTED
+    assert story.config in (refused.detail or "")
+    local.kill(stack, "worker", signal.SIGKILL)
+    assert (await story.reserve("0.02")).outcome is Outcome.CAP_EXHAUSTED
+    assert (await story.put(ConfigType.CAP, cap(10_000))).outcome is Outcome.ACCEPTED
+
+    async def passes() -> bool:
+        return (await story.reserve("0.01")).outcome is Outcome.ACCEPTED
+
+    await until(passes, "the second version is in force")
+    book = await read_book(stack.kafka_servers)
+    assert [version.version for version in book.versions(story.config)] == [1, 2]
+
+
+async def test_a_config_that_does_not_fit_is_refused_by_its_own_ledger(ledger: DirectLedger) -> None:
+    """With words, and without a version."""
+    story = Story(ledger)
+    answer = await story.put(ConfigType.CAP, {"limits": [{"name": "x"}]})
+    assert answer.outcome is Outcome.BAD_CONFIG
+    assert "counts" in (answer.detail or "")
+    first = await story.put(ConfigType.BUDGET, {"overdraft": {"USD": "5"}})
+    assert (first.outcome, first.seq) == (Outcome.ACCEPTED, 2)
+    answer = await story.put(ConfigType.CAP, cap(1))
+    assert answer.outcome is Outcome.BAD_CONFIG
+
+
+async def test_an_overdraft_by_config_is_written_on_the_decisions_that_used_it(stack: Config, ledger: DirectLedger) -> None:
+    """Only where it is in force may the balance go below zero."""
+    story = Story(ledger)
+    await story.begin()
+    assert (await story.reserve("12")).outcome is Outcome.BUDGET_EXHAUSTED
+    await story.put(ConfigType.BUDGET, {"overdraft": {"USD": "5"}}, applies_to="account")
+
+    async def passes() -> Answer | None:
+        answer = await story.reserve("12")
+        return answer if answer.outcome is Outcome.ACCEPTED else None
+
+    answer = await until(passes, "the overdraft is in force")
+    assert answer.available == "-2"
+    read = await ledger.submit(Read(id="look", **story.base), timeout_ms=PATIENT_MS)
+    assert json.loads(read.state)["budgets"]["USD"]["available"] == "-2"
+    fact = next(fact for fact in await facts_of(stack, story.base["ledger_id"]) if fact.seq == answer.seq)
+    assert msgspec.json.decode(fact.configs) == {story.config: 1}
