@@ -6,7 +6,8 @@ all at once (a catch-up, by the broker's clock) or at fixed times (an open loop,
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from z0.client.partitioner import partition_of
 from z0.errors import Z0Error
 from z0.log.kafka import new_producer, new_reader
 
-PATIENCE_S = 180.0
+PATIENCE_S = 600.0  # a bound against waiting for ever, not a target
 POLL_S = 0.1
 GRACE_S = 5.0
 PRODUCE_BATCH = 2_000
@@ -82,15 +83,40 @@ async def send(producer: AIOKafkaProducer, topic: str, partition: int, records: 
 # Catch-up ----------------------------------------------------------------------------------------
 
 
-async def ends(through: Through) -> dict[int, int]:
-    """Where the sink's partitions end now: what comes behind is the work's."""
-    reader = new_reader(through.servers)
+@asynccontextmanager
+async def watched(servers: str, topic: str, partitions: int) -> AsyncIterator[Callable[[], Awaitable[dict[int, int]]]]:
+    """A function that asks where the partitions of a topic end, over one connection."""
+    reader = new_reader(servers)
     await reader.start()
-    try:
-        found = await reader.end_offsets([TopicPartition(through.sink, p) for p in range(through.partitions)])
+
+    async def look() -> dict[int, int]:
+        found = await reader.end_offsets([TopicPartition(topic, p) for p in range(partitions)])
         return {at.partition: end for at, end in found.items()}
+
+    try:
+        yield look
     finally:
         await reader.stop()
+
+
+async def ends(through: Through) -> dict[int, int]:
+    """Where the sink's partitions end now: what comes behind is the work's."""
+    async with watched(through.servers, through.sink, through.partitions) as look:
+        return await look()
+
+
+async def wait_for_records(look: Callable[[], Awaitable[dict[int, int]]], expected: int, what: str) -> None:
+    """
+    Wait until the ends of a topic's partitions add up to a number.
+
+    Raises:
+        Z0Error: they do not for a long time.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while sum((await look()).values()) < expected:
+        if time.monotonic() > deadline:
+            raise Z0Error(f"fewer than {expected} records on {what} after {PATIENCE_S:.0f} s")
+        await asyncio.sleep(POLL_S)
 
 
 async def span_ms(through: Through, start: Mapping[int, int], marks: tuple[bytes, ...], expected: int) -> int:
@@ -103,7 +129,9 @@ async def span_ms(through: Through, start: Mapping[int, int], marks: tuple[bytes
     reader = new_reader(through.servers, max_poll_records=5_000, **through.settings)
     await reader.start()
     try:
-        await _wait_for_end(through, reader, sum(start.values()) + expected)
+        # Looking at the ends only: reading along would take CPU from what is measured.
+        async with watched(through.servers, through.sink, through.partitions) as look:
+            await wait_for_records(look, sum(start.values()) + expected, through.sink)
         _seek(reader, through, start)
         return await _span(reader, marks, expected)
     finally:
@@ -114,16 +142,6 @@ def _seek(reader: AIOKafkaConsumer, through: Through, start: Mapping[int, int]) 
     reader.assign([TopicPartition(through.sink, p) for p in range(through.partitions)])
     for partition, offset in start.items():
         reader.seek(TopicPartition(through.sink, partition), offset)
-
-
-async def _wait_for_end(through: Through, reader: AIOKafkaConsumer, expected: int) -> None:
-    """Look at the ends only: reading along would take CPU from what is measured."""
-    partitions = [TopicPartition(through.sink, p) for p in range(through.partitions)]
-    deadline = time.monotonic() + PATIENCE_S
-    while sum((await reader.end_offsets(partitions)).values()) < expected:
-        if time.monotonic() > deadline:
-            raise Z0Error(f"fewer than {expected} records on {through.sink} after {PATIENCE_S:.0f} s")
-        await asyncio.sleep(POLL_S)
 
 
 async def _span(reader: AIOKafkaConsumer, marks: tuple[bytes, ...], expected: int) -> int:

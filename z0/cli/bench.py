@@ -91,6 +91,51 @@ def latency(
 
 
 @bench.command()
+def http(
+    rate: Annotated[int, typer.Option(help="Single decisions a second, due at fixed times.")] = 800,
+    seconds: Annotated[float, typer.Option(help="How long, after warming up.")] = 20,
+    warm_up: Annotated[float, typer.Option(help="Seconds before anything is counted.")] = 12,
+    accounts: Annotated[int, typer.Option(help="Accounts they are spread over.")] = 1_000,
+    batch: Annotated[int, typer.Option(help="Commands in a batch.")] = 100,
+    batch_clients: Annotated[int, typer.Option(help="Clients that send batches, one after the other each.")] = 4,
+    batch_seconds: Annotated[float, typer.Option(help="How long they do.")] = 15,
+    api_workers: Annotated[int, typer.Option(help="Processes of the API.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Decisions over HTTP through API, worker and Kafka on this machine: single ones at a fixed rate, then batches.
+
+    Starts a Kafka, a worker and an API of its own: nothing of yours is touched.
+
+    Example: `z0 bench http --rate 800 --seconds 20`
+    """
+    from z0.bench import http as it
+
+    load = it.Load(rate, seconds, warm_up, accounts, batch, batch_clients, batch_seconds)
+    with it.own_api(api_workers) as (config, key):
+        _run(it.measure(config, key, load), as_json)
+
+
+@bench.command()
+def recovery(
+    entities: Annotated[int, typer.Option(help="Entities, each with money and every tenth with a hold.")] = 1_000_000,
+    as_json: AsJson = False,
+) -> None:
+    """
+    A worker with many entities is killed: how long until it serves again, from its own disk and from nothing; memory; disk.
+
+    Starts a Kafka and workers of its own: nothing of yours is touched. A million entities take about 3 GiB of disk.
+
+    Example: `z0 bench recovery --entities 100000`
+    """
+    from z0.bench import recovery as it
+    from z0.bench.cluster import own_kafka
+
+    with own_kafka() as config:
+        _run(it.measure(config, entities), as_json)
+
+
+@bench.command()
 def door(
     commands: Annotated[int, typer.Option(help="Commands in one frame.")] = 10,
     rounds: Annotated[int, typer.Option(help="Round trips.")] = 5_000,
