@@ -21,6 +21,7 @@ from z0.stack.kafka import jars
 from z0.stack.programs import environment
 
 READY_TIMEOUT_S = 60.0
+PORTS = ("kafka_port", "kafka_controller_port", "postgres_port", "api_port", "door_port")
 
 
 def free_ports(count: int) -> list[int]:
@@ -32,17 +33,21 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def own_kafka() -> AbstractContextManager[Config]:
+    """A fresh Kafka, stopped and deleted at the end."""
+    return own_servers("kafka")
+
+
 @contextmanager
-def own_kafka(*more: str) -> Iterator[Config]:
-    """A fresh Kafka, and `more` servers where they are named, stopped and deleted at the end."""
+def own_servers(*names: str) -> Iterator[Config]:
+    """Fresh servers of the local stack, stopped and deleted at the end."""
     given = from_env()
-    names = ("kafka_port", "kafka_controller_port", "postgres_port", "api_port", "door_port")
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     with tempfile.TemporaryDirectory(prefix="z0-bench-") as folder:
         config = given.model_copy(update={"home": Path(folder), "kafka": None, "postgres": None, **ports})
         _share_jars(given, config)
         try:
-            stack.up(config, servers_only=True, only=("kafka", *more), report=lambda name, text: None)
+            stack.up(config, servers_only=True, only=names, report=lambda name, text: None)
             yield config
         finally:
             stack.down(config, lambda name, text: None)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from z0.bench import openloop
+from z0.bench.closedloop import closed_loop
 from z0.bench.cluster import own_kafka, worker
 from z0.bench.figures import Figure, named
 from z0.bench.http_client import LOST, Answer, Pool, post
@@ -165,16 +166,14 @@ async def singles(door: Door, load: Load, commands: Iterator[Command]) -> Mappin
 
 async def batches(door: Door, load: Load, commands: Iterator[Command]) -> Mapping[str, Figure]:
     """Batches from a few clients, each sending its next when the last is answered."""
-    until = time.perf_counter() + load.batch_seconds
-    sent = accepted = 0
+    refused = 0
 
-    async def client() -> None:
-        nonlocal sent, accepted
-        while time.perf_counter() < until:
-            sent += load.batch
-            answer = await door.pool.answer(door.batch(islice(commands, load.batch)))
-            accepted += answer.body.count(_ACCEPTED)
+    async def ask() -> int:
+        nonlocal refused
+        answer = await door.pool.answer(door.batch(islice(commands, load.batch)))
+        accepted = answer.body.count(_ACCEPTED)
+        refused += load.batch - accepted
+        return accepted
 
-    began = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(load.batch_clients)))
-    return {"batch_decisions_per_s": accepted / (time.perf_counter() - began), "batch_refused": sent - accepted}
+    rate = await closed_loop(load.batch_clients, load.batch_seconds, ask)
+    return {"batch_decisions_per_s": rate, "batch_refused": refused}

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from z0.bench.peers.names import Peer
+
 bench = typer.Typer(help="Measure this machine; each prints `name=value` lines.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
 
@@ -136,6 +138,40 @@ def recovery(
 
 
 @bench.command()
+def peers(
+    accounts: Annotated[int, typer.Option(help="Accounts the work is spread over.")] = 1_000,
+    seconds: Annotated[float, typer.Option(help="How long each loop is measured.")] = 10,
+    warm_up: Annotated[float, typer.Option(help="Seconds before an open loop is counted.")] = 3,
+    rate: Annotated[int, typer.Option(help="Commands a second of the open loops of ours and Postgres.")] = 10_000,
+    topic_rate: Annotated[int, typer.Option(help="The same from topic to topic, of ours and Kafka Streams.")] = 5_000,
+    catch_up: Annotated[int, typer.Option(help="Commands that are on the topic before the start.")] = 200_000,
+    faust_commands: Annotated[int, typer.Option(help="The same for Faust.")] = 20_000,
+    only: Annotated[list[Peer] | None, typer.Option(help="Only these; give it again for each.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    The same work by what one would use instead: a Postgres function, Kafka Streams with exactly_once_v2, idiomatic Faust.
+
+    Each gets fresh servers of its own. Kafka Streams needs a JDK and Maven; where they are missing, a line says so.
+
+    Example: `z0 bench peers --only ours --only streams`
+    """
+    from z0.bench.peers import run as it
+    from z0.bench.peers.sizes import Size
+
+    size = Size(
+        accounts=accounts,
+        seconds=seconds,
+        warm_up_s=warm_up,
+        rate=rate,
+        topic_rate=topic_rate,
+        catch_up=catch_up,
+        faust_commands=faust_commands,
+    )
+    _print(it.measure(size, only or list(Peer), lambda text: typer.echo(text, err=True)), as_json)
+
+
+@bench.command()
 def door(
     commands: Annotated[int, typer.Option(help="Commands in one frame.")] = 10,
     rounds: Annotated[int, typer.Option(help="Round trips.")] = 5_000,
@@ -180,8 +216,11 @@ def rolling(
 def _run(measuring: Coroutine[Any, Any, Mapping[str, Any]], as_json: bool) -> None:
     import uvloop
 
+    _print(uvloop.run(measuring), as_json)
+
+
+def _print(figures: Mapping[str, Any], as_json: bool) -> None:
     from z0.bench.figures import as_json as to_json
     from z0.bench.figures import lines
 
-    figures = uvloop.run(measuring)
     typer.echo(to_json(figures) if as_json else "\n".join(lines(figures)))

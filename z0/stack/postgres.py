@@ -51,7 +51,7 @@ def program(config: Config) -> Program:
     )
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
     """Where the wheel keeps Postgres. It is not imported: that would take a lock and make folders."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
@@ -61,13 +61,13 @@ def _binaries() -> Path:
 
 def _command(data: Path, port: int) -> tuple[str, ...]:
     options = [option for name, value in {**SETTINGS, "port": str(port)}.items() for option in ("-c", f"{name}={value}")]
-    return (*_as_its_user(data), str(_binaries() / "postgres"), "-D", str(data), *options)
+    return (*_as_its_user(data), str(binaries() / "postgres"), "-D", str(data), *options)
 
 
 def _as_its_user(data: Path) -> tuple[str, ...]:
     # the home folder does not exist before the first start
     data.parent.mkdir(parents=True, exist_ok=True)
-    return unprivileged.prefix([data, _binaries() / "postgres"])
+    return unprivileged.prefix([data, binaries() / "postgres"])
 
 
 def _prepare(url: SplitResult, data: Path, report: Report) -> None:
@@ -106,7 +106,7 @@ def _initdb(url: SplitResult, part: Path) -> None:
 
 
 def _run(part: Path, name: str, *arguments: str, text: str = "") -> None:
-    command = [*_as_its_user(part), str(_binaries() / name), *arguments]
+    command = [*_as_its_user(part), str(binaries() / name), *arguments]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, cwd=part)
     if done.returncode != 0:
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])

@@ -60,21 +60,27 @@ def fetch(home: Path, report: Report) -> None:
     target = libs(home)
     if target.is_dir():
         return
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise StackError(f"Kafka's jars are fetched with Maven and there is no `mvn` on the path: {INSTALL_MAVEN}")
     report("kafka", f"fetching Apache Kafka {kafka_version()} with Maven (once, about 60 MB)")
     part = target.with_name(f"{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.parent.mkdir(parents=True, exist_ok=True)
-    _copy_dependencies(maven, part)
+    copy_dependencies(POM, part)
     part.rename(target)
 
 
-def _copy_dependencies(maven: str, target: Path) -> None:
-    command = [maven, "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"]
+def copy_dependencies(pom: Path, target: Path) -> None:
+    """
+    Fetch the jars that a project file names.
+
+    Raises:
+        StackError: there is no Maven, or it could not.
+    """
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise StackError(f"Kafka's jars are fetched with Maven and there is no `mvn` on the path: {INSTALL_MAVEN}")
+    command = [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies"]
     options = ["-DincludeScope=runtime", f"-DoutputDirectory={target}"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
-    if done.returncode != 0 or not any(target.glob("kafka_*.jar")):
+    if done.returncode != 0 or not any(target.glob("kafka*.jar")):
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
         raise StackError(f"Maven could not fetch Apache Kafka; check the network and run `z0 up` again. It said:\n{last}")

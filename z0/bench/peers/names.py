@@ -1,0 +1,13 @@
+"""Who can be measured side by side. Owns: their names, which are the prefixes of their figures."""
+
+from enum import StrEnum
+
+
+class Peer(StrEnum):
+    """Who is measured."""
+
+    OURS = "ours"
+    OURS_FSYNC = "ours_fsync"
+    POSTGRES = "postgres"
+    STREAMS = "streams"
+    FAUST = "faust"
