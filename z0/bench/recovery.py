@@ -31,7 +31,7 @@ from z0.domain.outcome import Outcome
 from z0.errors import Z0Error
 from z0.log.index import RocksIndex
 from z0.log.topics import migrate_topics
-from z0.names import BUDGETS_CHANGELOG, COMMANDS, FACTS, LEDGERS_CHANGELOG
+from z0.names import ACCESS_CHANGELOG, BUDGETS_CHANGELOG, CAPS_CHANGELOG, COMMANDS, FACTS, LEDGERS_CHANGELOG
 from z0.stack import layout
 
 MIB = 1024 * 1024
@@ -39,7 +39,7 @@ HOLD_EVERY = 10
 POLL_S = 0.2
 QUIET_INTERVALS = 2  # snapshot intervals without a snapshot: the last pass is over
 SERVE_WITHIN_MS = 300_000
-CHANGELOGS = (LEDGERS_CHANGELOG, BUDGETS_CHANGELOG)
+CHANGELOGS = (LEDGERS_CHANGELOG, BUDGETS_CHANGELOG, CAPS_CHANGELOG, ACCESS_CHANGELOG)
 DEPOSIT = 25
 MARKS = (0.25, 0.5, 1.0)  # shares of the work at which memory is looked at
 
