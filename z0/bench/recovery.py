@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import psutil
 
+from streams.app import home_of
 from z0.bench.cluster import start_worker
 from z0.bench.figures import Figure
 from z0.bench.load import TENANT
@@ -32,7 +33,6 @@ from z0.errors import Z0Error
 from z0.log.index import RocksIndex
 from z0.log.topics import migrate_topics
 from z0.names import ACCESS_CHANGELOG, BUDGETS_CHANGELOG, CAPS_CHANGELOG, COMMANDS, FACTS, LEDGERS_CHANGELOG
-from z0.stack import layout
 
 MIB = 1024 * 1024
 HOLD_EVERY = 10
@@ -78,11 +78,11 @@ async def measure(config: Config, entities: int) -> Mapping[str, Figure]:
     with start_worker(config) as worker:
         local = await _served(config, worker, probes, killed_at, 1)
         _kill(worker)
-    shutil.rmtree(home(config))
+    shutil.rmtree(home_of(config))
     began = time.perf_counter()
     with start_worker(config) as worker:
         cold = await _served(config, worker, probes, began, 2)
-    index_mib = await asyncio.to_thread(compacted_mib, home(config) / "index")
+    index_mib = await asyncio.to_thread(compacted_mib, home_of(config) / "index")
     return {
         "entities": entities,
         "commands": commands,
@@ -171,11 +171,6 @@ async def _served(config: Config, worker: Popen[bytes], probes: list[str], since
 def rss_mib(process: Popen[bytes]) -> float:
     """Resident memory of a process."""
     return float(psutil.Process(process.pid).memory_info().rss / MIB)
-
-
-def home(config: Config) -> Path:
-    """The worker's folder: tables and index."""
-    return layout.of(config).home / "workers" / config.worker_id
 
 
 def compacted_mib(folder: Path) -> float:
