@@ -3,7 +3,9 @@
 from msgspec import Raw
 
 from tests.unit.test_log_world import LEDGER, NOW, Bench, add, comparable, create, deduct, reserve
-from z0.domain.state import Budget, Hold, LedgerState
+from z0.domain.money import UNITS_MAX
+from z0.domain.state import CHARGES_MAX, ENDED_MAX, HOLDS_MAX, Budget, Charge, Ended, Hold, LedgerState
+from z0.log.kafka import BATCH_BYTES_MAX
 from z0.log.memory import MemorySnapshots
 from z0.log.snapshot import (
     LedgerSnapshot,
@@ -89,3 +91,20 @@ async def test_facts_are_folded_only_into_the_part_that_lacks_them() -> None:
         assert state is not None
         assert comparable(state) == comparable(bench.state())
         assert LEDGER in working.dirty
+
+
+def test_the_largest_account_that_may_be_fits_one_record() -> None:
+    """The longest ids, every hold counted under 32 limits in an hour of its own, every charge unsettled."""
+    limits = [f"cfg_{'c' * 116}{n:02d}/{'l' * 32}" for n in range(32)]
+    state = LedgerState(budgets={"USD": Budget()})
+    for n in range(HOLDS_MAX):
+        name = f"{n:0200d}"
+        hour = NOW + n * 3_600_000
+        state.holds[name] = Hold("USD", UNITS_MAX, hour, hour, "w" * 200, dict.fromkeys(limits, hour))
+    ledger = f"account_acct_{'a' * 115}"
+    state.charges = {f"{ledger}.{10**12 + n}": Charge("USD", UNITS_MAX, NOW) for n in range(CHARGES_MAX)}
+    state.ended = {f"e{n:0199d}": Ended("transferred_out", NOW) for n in range(ENDED_MAX)}
+    part = take(state, 2**40, 2**40).budget
+    assert part is not None
+    assert len(encode_part(part)) < BATCH_BYTES_MAX - 64 * 1024
+    assert restore(LedgerSnapshot(None, decode_budget(encode_part(part)))).holds == state.holds

@@ -17,8 +17,10 @@ from msgspec import Struct
 from z0.domain.entity import Changes, Entity, merge_patch
 from z0.domain.facts import ZERO_HASH, ConfigType, Scope
 
-HOLDS_MAX: Final = 15_000  # per ledger: an expiry of all of them, whatever their ids, still fits one record batch
-CHARGES_MAX: Final = 15_000  # per ledger: unsettled ones; its snapshot stays under a quarter of a record batch
+# Per ledger. The snapshot of an account with all of them, whatever their ids and however many limits counted them, and an expiry
+# of all of them each fit one record batch: a snapshot that does not would hold the floor for ever.
+HOLDS_MAX: Final = 8_000
+CHARGES_MAX: Final = 5_000
 GRANTS_MAX: Final = 1_000  # per entity: users with a role; more belong into a group of the caller's own
 COUNTERS_MAX: Final = 128  # per entity: four times the limits of one policy, so only counters of gone limits are forgotten
 ENDED_MAX: Final = 128  # per ledger: for a late confirm or release; older ones are found in the facts

@@ -19,6 +19,7 @@ from z0.domain.outcome import Outcome
 from z0.log.validity import Position
 
 RETENTION_MS: Final = 35 * 24 * 3600 * 1000
+CACHE_BYTES: Final = 8 * 1024 * 1024
 NOTHING: Final[Mapping[str, Reference]] = {}
 
 
@@ -180,6 +181,6 @@ def _options() -> Options:
     options.set_memtable_whole_key_filtering(True)
     table = BlockBasedOptions()
     table.set_bloom_filter(10, False)  # noqa: FBT003 - rocksdict's API
-    table.set_block_cache(Cache(8 * 1024 * 1024))  # rocksdict's default is 2 GiB per file
+    table.set_block_cache(Cache(CACHE_BYTES))  # rocksdict's default is 2 GiB per file
     options.set_block_based_table_factory(table)
     return options

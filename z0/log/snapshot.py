@@ -17,8 +17,9 @@ from z0.domain.entity import Entity
 from z0.domain.state import Budget, Charge, ConfigHead, Counter, Ended, Hold, LedgerState
 
 BEFORE_ALL: Final = -1
+NOT_COUNTED: Final = -1
 _Sums = tuple[str, str, str, str, str, str]
-_Hold = tuple[str | None, str, int, int, str | None, dict[str, int] | None, bool]
+_Hold = tuple[str | None, str, int, int, str | None, int, bool]
 
 
 class LedgerPart(Struct, frozen=True, array_like=True):
@@ -46,6 +47,10 @@ class BudgetPart(Struct, frozen=True, array_like=True):
     holds: dict[str, _Hold]
     charges: dict[str, tuple[str, str, int, bool]] = {}
     ended: dict[str, tuple[str, int]] = {}
+    # Under which limits holds were counted: the keys, and (key, start) by place of the key. A hold has a place in `counted`, or
+    # -1: many share one, and ten thousand copies of every key would outgrow a record.
+    limits: list[str] = []
+    counted: list[list[tuple[int, int]]] = []
 
 
 class ExpiryHead(Struct, frozen=True, array_like=True):
@@ -109,15 +114,35 @@ def take(state: LedgerState, as_of: int, epoch: int) -> LedgerSnapshot:
     )
 
 
+class _Counted:
+    """Gives what holds have in common one place."""
+
+    def __init__(self) -> None:
+        self._limits: dict[str, int] = {}
+        self._places: dict[tuple[tuple[int, int], ...], int] = {}
+
+    def place(self, counted: dict[str, int] | None) -> int:
+        if counted is None:
+            return NOT_COUNTED
+        pairs = tuple((self._limits.setdefault(key, len(self._limits)), start) for key, start in counted.items())
+        return self._places.setdefault(pairs, len(self._places))
+
+    def tables(self) -> tuple[list[str], list[list[tuple[int, int]]]]:
+        return list(self._limits), [list(pairs) for pairs in self._places]
+
+
 def _budget_part(state: LedgerState, as_of: int, epoch: int) -> BudgetPart:
+    shared = _Counted()
+    holds = {name: _hold(hold, shared) for name, hold in state.holds.items()}
     return BudgetPart(
         as_of,
         epoch,
         min((hold.expires_at for hold in state.holds.values()), default=0),
         {currency: _sums(budget) for currency, budget in state.budgets.items()},
-        {name: _hold(hold) for name, hold in state.holds.items()},
+        holds,
         {name: (c.currency, str(c.amount), c.incurred_at, c.is_pending) for name, c in state.charges.items()},
         {name: (ended.how, ended.at) for name, ended in state.ended.items()},
+        *shared.tables(),
     )
 
 
@@ -125,9 +150,8 @@ def _sums(b: Budget) -> _Sums:
     return str(b.deposited), str(b.credits), str(b.spent), str(b.transferred_in), str(b.transferred_out), str(b.reserved)
 
 
-def _hold(h: Hold) -> _Hold:
-    counted = dict(h.counted) if h.counted is not None else None
-    return h.currency, str(h.amount), h.expires_at, h.created_at, h.workflow_id, counted, h.is_transfer
+def _hold(h: Hold, shared: _Counted) -> _Hold:
+    return h.currency, str(h.amount), h.expires_at, h.created_at, h.workflow_id, shared.place(h.counted), h.is_transfer
 
 
 def _caps_part(counters: dict[str, Counter], as_of: int, epoch: int) -> CapsPart:
@@ -152,9 +176,11 @@ def restore(snapshot: LedgerSnapshot) -> LedgerState:
 
 def _restore_budget(state: LedgerState, part: BudgetPart) -> None:
     state.budgets = {currency: Budget(*map(int, sums)) for currency, sums in part.budgets.items()}
+    # Holds share their dictionaries: nobody changes one.
+    counted = [{part.limits[key]: start for key, start in pairs} for pairs in part.counted]
     state.holds = {
-        name: Hold(currency, int(amount), expires_at, created_at, workflow_id, counted, is_transfer)
-        for name, (currency, amount, expires_at, created_at, workflow_id, counted, is_transfer) in part.holds.items()
+        name: Hold(currency, int(amount), until, since, workflow_id, counted[place] if place != NOT_COUNTED else None, transfer)
+        for name, (currency, amount, until, since, workflow_id, place, transfer) in part.holds.items()
     }
     state.expiries = [(hold.expires_at, name) for name, hold in state.holds.items()]
     heapq.heapify(state.expiries)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from z0.reference.facts import facts_page
+from z0.reference.limits import limits_page
 from z0.reference.outcomes import outcomes_page
 from z0.reference.schemas import claim_schema, command_schema, fact_schema
 from z0.reference.settings import settings_page
@@ -20,6 +21,7 @@ def pages() -> Mapping[str, str]:
         "command.schema.json": command_schema(),
         "fact.schema.json": fact_schema(),
         "facts.md": facts_page(),
+        "limits.md": limits_page(),
         "outcomes.md": outcomes_page(),
         "settings.md": settings_page(),
         "topics.md": topics_page(),

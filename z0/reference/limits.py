@@ -1,0 +1,126 @@
+"""The page of limits. Owns: which bounds are listed and why each is what it is; the values are read from the code."""
+
+from typing import Final
+
+from streams.app import HEARTBEAT_INTERVAL_S, SESSION_TIMEOUT_S, TICK_INTERVAL_S
+from tables.store import BLOCK_CACHE_BYTES
+from z0.config import Config, variable
+from z0.domain import config as configs
+from z0.domain.check import METERS_MAX
+from z0.domain.commands import COMMAND_BYTES_MAX, TTL_MS_MAX
+from z0.domain.decide import EVENT_TIME_FUTURE_MAX_MS, EVENT_TIME_PAST_MAX_MS
+from z0.domain.state import CHARGES_MAX, COUNTERS_MAX, ENDED_MAX, GRANTS_MAX, HOLDS_MAX
+from z0.log.deciding import EXPIRY_LEDGERS_MAX, ROUND_BYTES_MAX, ROUND_COMMANDS_MAX
+from z0.log.engine import ACK_TIMEOUT_S
+from z0.log.index import CACHE_BYTES, RETENTION_MS
+from z0.log.kafka import BATCH_BYTES_MAX
+from z0.log.recovery import CLOCK_SKEW_MAX_MS
+from z0.log.snapshotting import STEP_ENTITIES_MAX, STEP_PAUSE_MS
+from z0.reference.text import page, table
+
+INTRO: Final = """Everything that could grow has a bound, so that memory, an answer and a recovery have one too. Bounds with a
+variable are settings ([settings.md](settings.md)); the others are part of the program, because other bounds are derived from them."""
+DAY_MS: Final = 24 * 3600 * 1000
+Row = tuple[str, str, str]
+
+
+def limits_page() -> str:
+    """`limits.md`."""
+    head = ("bound", "value", "why this value, and what happens there")
+    return page(
+        "Limits",
+        INTRO,
+        "## One ledger",
+        table(head, _ledger()),
+        "## One worker, per partition",
+        table(head, _worker()),
+        "## Time",
+        table(head, _time()),
+        "## Configs",
+        table(head, _configs()),
+    )
+
+
+def _ledger() -> list[Row]:
+    return [
+        ("open reservations", f"{HOLDS_MAX:,}", "with the longest ids its snapshot still fits one record; `too_many_holds`"),
+        ("unsettled charges", f"{CHARGES_MAX:,}", "the same snapshot; `too_many_charges`"),
+        ("users with a role", f"{GRANTS_MAX:,}", "more belong into a group of the caller's own; `too_many_grants`"),
+        ("counters of limits", f"{COUNTERS_MAX}", "four times the limits in force: only those of gone limits are forgotten"),
+        ("closed reservations remembered", f"{ENDED_MAX}", "for late confirms; older ones are found in the facts"),
+        ("meters in one usage", f"{METERS_MAX}", "each costs a multiplication in the ledger's only writer; `malformed`"),
+        ("one command", _bytes(COMMAND_BYTES_MAX), "a round of large ones still ends in milliseconds; `too_large`"),
+        (
+            "one record batch",
+            _bytes(BATCH_BYTES_MAX),
+            "`max.message.bytes` of the topics; the facts of one command stay far below",
+        ),
+    ]
+
+
+def _worker() -> list[Row]:
+    default = Config()
+    return [
+        (_variable("live_entities_max"), f"{default.live_entities_max:,}", "about 2 KiB each; others are read from the tables"),
+        (_variable("queue_commands_max"), f"{default.queue_commands_max:,}", "a third of a second of work; `overloaded`"),
+        (_variable("queue_bytes_max"), _bytes(default.queue_bytes_max), "the same for large commands; `overloaded`"),
+        ("commands in a round", f"{ROUND_COMMANDS_MAX:,}", "only with a backlog and nobody waiting at the direct door"),
+        ("bytes in a round", _bytes(ROUND_BYTES_MAX), "a batch of this size is acked in milliseconds"),
+        ("batches in flight", "1, and 1 decided", "one more would add latency and bring nothing: deciding is the bottleneck"),
+        ("ledgers expired in a round", f"{EXPIRY_LEDGERS_MAX}", "10 ms; the next round takes the next"),
+        (
+            "snapshots in a step",
+            f"{STEP_ENTITIES_MAX} every {STEP_PAUSE_MS} ms",
+            "a fifth of the worker's time while a pass runs",
+        ),
+        ("index cache", _bytes(CACHE_BYTES), "nearly every look-up is for an id never seen, and filters answer those"),
+        ("table cache", _bytes(BLOCK_CACHE_BYTES), "per table; the library's default is 2 GiB"),
+    ]
+
+
+def _time() -> list[Row]:
+    return [
+        (
+            "command ids are kept",
+            f"{RETENTION_MS // DAY_MS} days",
+            "longer than any queue or retry keeps a command; then free again",
+        ),
+        ("a reservation lasts", f"at most {TTL_MS_MAX // DAY_MS} days", "`malformed`; a budget config may say less"),
+        (
+            "an expiry is late by",
+            f"at most {TICK_INTERVAL_S} s",
+            "the worker's timer, plus one round; at once where the ledger is asked",
+        ),
+        (
+            "event time",
+            f"{EVENT_TIME_PAST_MAX_MS // DAY_MS} days back, {EVENT_TIME_FUTURE_MAX_MS // DAY_MS} ahead",
+            "`timestamp_out_of_bounds`",
+        ),
+        ("an ack is waited for", f"{ACK_TIMEOUT_S:.0f} s", "then the epoch is dead and the next claim tells what landed"),
+        ("clocks may differ", f"{CLOCK_SKEW_MAX_MS / 1000:.0f} s", "from the broker's; beyond it the partition is given up"),
+        (
+            "a silent worker is replaced after",
+            f"{SESSION_TIMEOUT_S:.0f} s",
+            f"it says that it lives every {HEARTBEAT_INTERVAL_S:.0f} s",
+        ),
+    ]
+
+
+def _configs() -> list[Row]:
+    limits = ", ".join(f"{scope} {count}" for scope, count in configs.LIMITS_MAX.items())
+    checks = ", ".join(f"{scope} {count}" for scope, count in configs.CHECKS_MAX.items())
+    return [
+        ("settings of one version", _bytes(configs.SETTINGS_BYTES_MAX), "every worker keeps every version"),
+        ("versions of one tenant together", _bytes(configs.TENANT_BYTES_MAX), "the same"),
+        ("limits for one entity", limits, "a decision passes each of them"),
+        ("invariants for one entity", checks, "each fact of that type is handed to each of them"),
+        ("configs of one type for one entity", str(configs.CONFIGS_PER_TARGET_MAX), "their versions stand on every fact"),
+    ]
+
+
+def _variable(name: str) -> str:
+    return f"`{variable(name)}`"
+
+
+def _bytes(count: int) -> str:
+    return f"{count // 1024:,} KiB" if count < 1024 * 1024 else f"{count / (1024 * 1024):g} MiB"
