@@ -19,7 +19,7 @@ from z0.log.snapshotting import STEP_ENTITIES_MAX, STEP_PAUSE_MS
 from z0.reference.text import page, table
 
 INTRO: Final = """Everything that could grow has a bound, so that memory, an answer and a recovery have one too. Bounds with a
-variable are settings ([settings.md](settings.md)); the others are part of the program, because other bounds are derived from them."""
+variable are settings ([settings.md](settings.md)); the others are part of the program, as others are derived from them."""
 DAY_MS: Final = 24 * 3600 * 1000
 Row = tuple[str, str, str]
 
@@ -53,7 +53,7 @@ def _ledger() -> list[Row]:
         (
             "one record batch",
             _bytes(BATCH_BYTES_MAX),
-            "`max.message.bytes` of the topics; the facts of one command stay far below",
+            "`max.message.bytes` of the topics; one command's facts stay below",
         ),
     ]
 
@@ -71,7 +71,7 @@ def _worker() -> list[Row]:
         (
             "snapshots in a step",
             f"{STEP_ENTITIES_MAX} every {STEP_PAUSE_MS} ms",
-            "a fifth of the worker's time while a pass runs",
+            "a fifth of its time while a pass runs",
         ),
         ("index cache", _bytes(CACHE_BYTES), "nearly every look-up is for an id never seen, and filters answer those"),
         ("table cache", _bytes(BLOCK_CACHE_BYTES), "per table; the library's default is 2 GiB"),
@@ -83,13 +83,13 @@ def _time() -> list[Row]:
         (
             "command ids are kept",
             f"{RETENTION_MS // DAY_MS} days",
-            "longer than any queue or retry keeps a command; then free again",
+            "longer than any queue keeps a command; then free again",
         ),
         ("a reservation lasts", f"at most {TTL_MS_MAX // DAY_MS} days", "`malformed`; a budget config may say less"),
         (
             "an expiry is late by",
             f"at most {TICK_INTERVAL_S} s",
-            "the worker's timer, plus one round; at once where the ledger is asked",
+            "the worker's timer, and one round; at once where it is asked",
         ),
         (
             "event time",
@@ -101,7 +101,7 @@ def _time() -> list[Row]:
         (
             "a silent worker is replaced after",
             f"{SESSION_TIMEOUT_S:.0f} s",
-            f"it says that it lives every {HEARTBEAT_INTERVAL_S:.0f} s",
+            f"heartbeats come every {HEARTBEAT_INTERVAL_S:.0f} s",
         ),
     ]
 
