@@ -7,6 +7,7 @@ import msgspec
 import psycopg
 import pytest
 
+from api.reads import ConfigsWindow, PostgresReads
 from tests.facts import NOW_MS, FactLog, proof_of
 from tests.integration.test_api_servers import url
 from tests.integration.test_reconcile import copy, store
@@ -32,6 +33,24 @@ def version(number: int, effective_at: int) -> msgspec.Raw:
         "effective_at": effective_at, "name": "daily", "settings": {"limits": [number]},
     }  # fmt: skip
     return msgspec.Raw(msgspec.json.encode({"config": config}))
+
+
+async def shown_by_the_api(store: str) -> None:
+    """The statements of the API over the same versions: by moment, by number, in a list, and to their tenant only."""
+    of = {"tenant_id": "tenant_1", "ledger_id": "config_cfg_1"}
+    async with PostgresReads(store) as reads:
+        held = {at: await reads.config(**of, at=at, version=None) for at in (99, 100, 199, 200, 899, 900)}
+        assert [row and msgspec.json.decode(row.config)["version"] for row in held.values()] == [None, 1, 1, 3, 3, 4]
+        second = await reads.config(**of, at=None, version=2)
+        assert second is not None
+        assert (second.superseded_at, second.fact_id) == (200, "config_cfg_1.3")
+        assert await reads.config("tenant_2", "config_cfg_1", at=100, version=None) is None
+        window = ConfigsWindow(at=250, limit=10)
+        [listed] = await reads.configs("tenant_1", window)
+        assert (listed.config_id, listed.superseded_at) == ("cfg_1", 900)
+        for other in (window._replace(type="budget"), window._replace(after="config_cfg_1"), window._replace(at=1)):
+            assert await reads.configs("tenant_1", other) == []
+        assert await reads.configs("tenant_2", window) == []
 
 
 async def test_what_a_decision_looked_at_is_in_columns_of_its_own(store: str) -> None:
@@ -87,4 +106,5 @@ async def test_versions_of_a_config_end_where_a_later_one_begins_also_one_that_n
         ("cfg_1", "cap", "tenant", "account", "daily", "tenant_1")
     ]
     assert rows(store, "SELECT config->'settings' FROM config_versions WHERE version = 4") == [({"limits": [4]},)]
+    await shown_by_the_api(store)
     assert rows(store, "SELECT id, type, tenant_id FROM entities") == [("cfg_1", "config", "tenant_1")]

@@ -10,8 +10,12 @@ from sinks.postgres.migrate import migrate
 from sinks.postgres.reconcile import Finding, Piece, Reconciliation, run
 from sinks.postgres.sink import PostgresSink
 from tests.facts import NOW_MS, FactLog, proof_of, reads_of
-from tests.integration.test_api_servers import url
-from z0.domain.facts import StoredFact
+from tests.integration.test_api_servers import _replicate, url
+from z0.client.memory import MemoryLedger
+from z0.codec import decode_fact
+from z0.domain.commands import AddBudget, Append, CreateEntity
+from z0.domain.facts import Source, StoredFact
+from z0.domain.outcome import Outcome
 
 __all__ = ["url"]  # a fixture
 pytestmark = pytest.mark.stack
@@ -123,6 +127,33 @@ async def test_a_proof_of_the_wrong_fact_is_found_by_type_time_tenant_and_id(sto
         ("tenant", "tenant_1", "tenant_2"),
         ("id", invocation.id, outcome.id),
     ]
+
+
+async def test_a_forged_proof_that_the_ledger_had_to_take_is_found(store: str) -> None:
+    """The whole way: the account's partition sees the form of a proof only, so the forged charge is accepted."""
+    async with MemoryLedger() as ledger:
+        asset = next(f"asset_asset_{n}" for n in range(99) if ledger.partition_of(f"asset_asset_{n}") == ASSET)
+        account = next(f"account_acct_{n}" for n in range(99) if ledger.partition_of(f"account_acct_{n}") == ACCOUNT)
+        of: dict[str, Any] = {"tenant_id": "tenant_1"}
+        at_asset, at_account = {**of, "ledger_id": asset}, {**of, "ledger_id": account}
+        await ledger.submit(CreateEntity(id="c", **at_asset))
+        await ledger.submit(CreateEntity(id="c", **at_account))
+        await ledger.submit(AddBudget(id="d", amount="10", currency="USD", **at_account))
+        happened = await ledger.submit(Append(id="o", type="outcome", **at_asset))
+        named = decode_fact(ledger.log.records[ASSET][happened.offset].value)
+        for number, given in enumerate((named.hash, "0" * 64)):
+            proof = Source(named.id, asset, named.seq, given, checked=True)
+            charge = Append(
+                id=f"p{number}", type="charge", amount="1", currency="USD", source_id=named.id, source=proof, **at_account
+            )
+            assert (await ledger.submit(charge)).outcome is Outcome.ACCEPTED
+        await _replicate(ledger, store)
+        stored = {partition: len(records) for partition, records in enumerate(ledger.log.records)}
+    with Reconciliation(store).opened() as reconciliation:
+        total, pieces = run(reconciliation, lambda: stored, wait_s=0)
+        [finding] = findings(list(pieces))
+    assert total == 2
+    assert (finding.finding, finding.expected, finding.found) == ("hash", "0" * 64, named.hash)
 
 
 async def test_what_the_store_does_not_have_yet_is_waiting_and_not_missing(store: str) -> None:

@@ -96,8 +96,12 @@ def test_a_fact_id_is_ledger_id_and_seq_and_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "account_acct_1", "account_acct_1.", "account_acct_1.-1", "account_acct_1.٤", "account_asset_1.4", ".1"]
-)
+    "text",
+    [
+        "", "account_acct_1", "account_acct_1.", "account_acct_1.-1", "account_acct_1.٤", "account_asset_1.4", ".1",
+        "account_acct_1.0", "account_acct_1.042", "account_acct_1." + "9" * 19, "account_acct_1." + "9" * 5_000,
+    ],
+)  # fmt: skip
 def test_what_is_no_fact_id_is_not_parsed(text: str) -> None:
-    """Also not with digits of another alphabet."""
+    """Also not with digits of another alphabet, or with more of them than Python reads as a number."""
     assert parse_fact_id(text) is None

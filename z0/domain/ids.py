@@ -46,6 +46,7 @@ PREFIXES: Final[dict[str, EntityType]] = {
 }
 ID_BYTES_MAX: Final = 128
 COMMAND_ID_BYTES_MAX: Final = 200
+SEQ_DIGITS_MAX: Final = 18  # a seq fits 64 bits
 _ENTITY_ID = re.compile(rf"({'|'.join(PREFIXES)})_[A-Za-z0-9_:\-]{{1,{ID_BYTES_MAX - 8}}}", re.ASCII)
 
 
@@ -96,4 +97,6 @@ def fact_id(ledger: str, seq: int) -> str:
 def parse_fact_id(text: str) -> tuple[str, int] | None:
     """The ledger id and seq of a fact id, or None."""
     ledger, _, seq = text.rpartition(".")
-    return (ledger, int(seq)) if seq.isascii() and seq.isdigit() and parse_ledger_id(ledger) else None
+    # Bounded before it is converted: Python refuses to read a number of thousands of digits, and the text is a caller's.
+    is_seq = seq.isascii() and seq.isdigit() and len(seq) <= SEQ_DIGITS_MAX and seq[0] != "0"
+    return (ledger, int(seq)) if is_seq and parse_ledger_id(ledger) else None
