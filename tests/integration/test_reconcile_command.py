@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_worker import facts_of
-from z0.client import connect
+from tests.integration.test_worker import PATIENT_MS, facts_of
+from z0.client import DirectLedger, connect
 from z0.client.partitioner import partition_of
 from z0.config import Config
-from z0.domain.commands import AddBudget, Append, CreateEntity
+from z0.domain.commands import AddBudget, Append, Command, CreateEntity
 from z0.domain.facts import Source
 from z0.domain.outcome import Outcome
 from z0.stack.programs import environment
@@ -24,9 +24,13 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
 def reconcile(config: Config, *options: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "z0", "reconcile", *options]
-    return subprocess.run(
-        command, env={**os.environ, **environment(config)}, capture_output=True, text=True, timeout=90, check=False
-    )
+    given = {**os.environ, **environment(config)}
+    return subprocess.run(command, env=given, capture_output=True, text=True, timeout=90, check=False)
+
+
+async def accepted(ledger: DirectLedger, command: Command) -> None:
+    answer = await ledger.submit(command, timeout_ms=PATIENT_MS)
+    assert answer.outcome is Outcome.ACCEPTED, answer
 
 
 async def charge(config: Config, *hashes: str | None) -> list[str]:
@@ -36,17 +40,17 @@ async def charge(config: Config, *hashes: str | None) -> list[str]:
     names = (f"account_acct_{tag}{n}" for n in range(99))
     account = next(name for name in names if partition_of(name, partitions) != partition_of(asset, partitions))
     of: dict[str, Any] = {"tenant_id": "tenant_reconcile"}
+    money: dict[str, Any] = {"amount": "1", "currency": "USD"}
     async with connect(config) as ledger:
-        await ledger.submit(CreateEntity(id="c", ledger_id=asset, **of), timeout_ms=40_000)
-        await ledger.submit(Append(id="o", type="outcome", ledger_id=asset, **of))
-        await ledger.submit(CreateEntity(id="c", ledger_id=account, **of))
-        await ledger.submit(AddBudget(id="d", amount="10", currency="USD", ledger_id=account, **of))
+        await accepted(ledger, CreateEntity(id="c", ledger_id=asset, **of))
+        await accepted(ledger, Append(id="o", type="outcome", ledger_id=asset, **of))
+        await accepted(ledger, CreateEntity(id="c", ledger_id=account, **of))
+        await accepted(ledger, AddBudget(id="d", amount="10", currency="USD", ledger_id=account, **of))
         named = (await facts_of(config, asset))[-1]
         for number, given in enumerate(hashes):
             source = Source(named.id, asset, named.seq, given or named.hash)
-            money = {"amount": "1", "currency": "USD"}
             command = Append(id=f"p{number}", type="charge", source_id=named.id, source=source, ledger_id=account, **money, **of)
-            assert (await ledger.submit(command)).outcome is Outcome.ACCEPTED
+            await accepted(ledger, command)
     return [fact.id for fact in await facts_of(config, account) if fact.type == "charge"]
 
 
