@@ -5,18 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 import typer
+from msgspec import Raw
 from typer.testing import CliRunner
 
 from tests.unit.test_log_world import Bench, add, create, deduct, note, reserve
 from z0.cli.reference import register
 from z0.codec import encode_command
 from z0.config import fields, variable
+from z0.domain import config
 from z0.domain.commands import Command
+from z0.domain.config import SETTINGS
+from z0.domain.config_rules import read_settings
 from z0.domain.deltas import _DELTAS
 from z0.domain.outcome import Outcome
 from z0.reference import FOLDER, pages, stale
+from z0.reference import configs as page_of_configs
+from z0.reference.configs import EXAMPLES, _inner
 from z0.reference.facts import CHANGES
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +51,21 @@ def test_every_fact_that_moves_money_is_on_the_page_of_facts() -> None:
     """With the sums that it changes."""
     assert set(_DELTAS) <= set(CHANGES)
     assert "| `spent` +, `reserved` - `held` |" in pages()["facts.md"]
+
+
+def test_every_field_of_every_config_is_on_the_page_with_words_and_an_example_that_is_taken() -> None:
+    """A type, a field or a bound that is added must be explained."""
+    text = pages()["configs.md"]
+    for kind, of in SETTINGS.items():
+        assert f"## {kind}" in text
+        section = text.partition(f"## {kind}\n")[2].partition("\n## ")[0]
+        for struct in (of, *_inner(of)):
+            for field in msgspec.structs.fields(struct):
+                row = next(line for line in section.splitlines() if line.startswith(f"| `{field.name}` |"))
+                assert row.removesuffix(" |").rpartition(" | ")[2], row
+        assert isinstance(read_settings(kind, Raw(msgspec.json.encode(EXAMPLES[kind]))), of)
+    bounds = [name for name in vars(config) if name.endswith("_MAX") and name.isupper() and name != "TTL_MS_MAX"]
+    assert sorted(name for name in bounds if name not in vars(page_of_configs)) == []
 
 
 COMMANDS: list[Command] = [create(subtype="shop"), add("a1", "100.5"), deduct("d1"), reserve("r1", ttl_ms=5), note("n1")]

@@ -43,23 +43,29 @@ SCHEMA_DEPTH_MAX: Final = 32
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}\Z")]
 Meter = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}\Z")]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
+Code = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{0,63}\Z")]
 Amount = Annotated[str, Meta(pattern=r"^[0-9]{1,26}(\.[0-9]{1,12})?\Z")]
 PriceText = Annotated[str, Meta(pattern=r"^[0-9]{1,26}(\.[0-9]{1,24})?\Z")]
 Millis = Annotated[int, Meta(ge=1, le=TTL_MS_MAX)]
 
 
+def said(text: str) -> Meta:
+    """The words on a field, for the page that is made from these classes."""
+    return Meta(description=text)
+
+
 class ConfigVersion(Struct, frozen=True, omit_defaults=True):
     """One version of a config, as it stands on the fact `config/versioned` and on the topic `z0.configs`."""
 
-    id: str  # cfg_...
-    type: ConfigType
-    scope: Scope
-    applies_to: str  # an entity type or "*"; of entity scope: an entity id
-    tenant_id: str
-    version: int  # from 1, contiguous
-    effective_at: int  # Unix milliseconds
-    settings: Raw
-    name: str | None = None
+    id: Annotated[str, said("`cfg_...`; its ledger is `config_cfg_...`.")]
+    type: Annotated[ConfigType, said("What it governs. Type, scope and target never change.")]
+    scope: Annotated[Scope, said("Whose it is: the platform's, a tenant's, or one entity's.")]
+    applies_to: Annotated[str, said("An entity type, or `*`; of entity scope: an entity id.")]
+    tenant_id: Annotated[str, said("Who wrote it; `tenant_platform` alone writes platform scope.")]
+    version: Annotated[int, said("From 1, without gaps.")]
+    effective_at: Annotated[int, said("Unix milliseconds, never in the past when it was written.")]
+    settings: Annotated[Raw, said("By type, as below; `{}` switches the config off.")]
+    name: Annotated[str | None, said("For people.")] = None
 
 
 class Settings(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -73,21 +79,31 @@ class BudgetSettings(Settings, frozen=True, omit_defaults=True):
     Narrowing: of overdrafts and times the smallest counts; a confirm is topped up where every config that speaks of it says so.
     """
 
-    overdraft: dict[Currency, Amount] | None = None  # how far below zero; a currency that is not named has none
-    confirm_above_hold: Literal["refused", "topped_up"] | None = None  # nowhere said: refused
-    ttl_ms_default: Millis | None = None  # of a reservation that names no time; nowhere said: one hour
-    ttl_ms_max: Millis | None = None
+    overdraft: Annotated[
+        dict[Currency, Amount] | None,
+        said("How far below zero what is available may go; a currency that is not named: not at all."),
+    ] = None
+    confirm_above_hold: Annotated[
+        Literal["refused", "topped_up"] | None,
+        said("What a confirm of more than the reservation holds does. Nowhere said: it is refused."),
+    ] = None
+    ttl_ms_default: Annotated[Millis | None, said("Of a reservation that names no time. Nowhere said: one hour.")] = None
+    ttl_ms_max: Annotated[Millis | None, said("The longest time that a reservation may name.")] = None
 
 
 class LimitSettings(Settings, frozen=True, omit_defaults=True):
     """One limit of a cap. Either `max_count`, or `max_amount` of a `currency`."""
 
-    name: Name  # the counter's name: a limit that is renamed begins anew
-    counts: Counts
-    window: Window
-    max_count: Annotated[int, Meta(ge=0, le=2**53)] | None = None
-    max_amount: Amount | None = None
-    currency: Currency | None = None
+    name: Annotated[Name, said("Name of the counter: a limit that is renamed begins anew.")]
+    counts: Annotated[
+        Counts, said("`spend`: reservations, deductions and charges; `invocations`: facts of the type `invocation`.")
+    ]
+    window: Annotated[
+        Window, said("Over which time; `in_flight`: what is reserved and neither confirmed nor released nor expired.")
+    ]
+    max_count: Annotated[Annotated[int, Meta(ge=0, le=2**53)] | None, said("How often.")] = None
+    max_amount: Annotated[Amount | None, said("How much, of `currency`.")] = None
+    currency: Annotated[Currency | None, said("Of `max_amount`.")] = None
 
 
 class CapSettings(Settings, frozen=True, omit_defaults=True):
@@ -97,8 +113,8 @@ class CapSettings(Settings, frozen=True, omit_defaults=True):
     Narrowing: all limits of all scopes count side by side.
     """
 
-    limits: tuple[LimitSettings, ...]
-    timezone: Annotated[str, Meta(max_length=64)] = "UTC"  # of the IANA database, such as Europe/Berlin
+    limits: Annotated[tuple[LimitSettings, ...], said("Each of them counts by itself.")]
+    timezone: Annotated[str, Meta(max_length=64), said("Of the IANA database: whose hours, days and months.")] = "UTC"
 
 
 class PricingSettings(Settings, frozen=True, omit_defaults=True):
@@ -108,10 +124,12 @@ class PricingSettings(Settings, frozen=True, omit_defaults=True):
     Narrowing: of two prices of a meter the higher counts, of two least amounts the higher, of two greatest the lower.
     """
 
-    currency: Currency
-    prices: dict[Meter, PriceText] = {}  # per one unit; the product with the usage is rounded half-even at 1e-12
-    min_amount: Amount | None = None
-    max_amount: Amount | None = None
+    currency: Annotated[Currency, said("Of all prices and bounds.")]
+    prices: Annotated[
+        dict[Meter, PriceText], said("Per one unit of each meter; the product with the usage is rounded half-even at 1e-12.")
+    ] = {}
+    min_amount: Annotated[Amount | None, said("The least amount of one decision.")] = None
+    max_amount: Annotated[Amount | None, said("The greatest amount of one decision.")] = None
 
 
 class AccessSettings(Settings, frozen=True, omit_defaults=True):
@@ -121,16 +139,18 @@ class AccessSettings(Settings, frozen=True, omit_defaults=True):
     Narrowing: a command passes where the user's role allows it in every scope.
     """
 
-    roles: dict[Role, tuple[str, ...]]  # role -> names of commands, "*" for all
+    roles: Annotated[dict[Role, tuple[str, ...]], said("The commands that each role may give; `*`: all of them.")]
 
 
 class Candidate(Settings, frozen=True, omit_defaults=True):
     """One way to serve a request: an asset or a tool."""
 
-    asset_id: str | None = None
-    tool_id: str | None = None
-    weight: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
-    max_price: Amount | None = None
+    asset_id: Annotated[str | None, said("Either an asset,")] = None
+    tool_id: Annotated[str | None, said("or a tool.")] = None
+    weight: Annotated[Annotated[int, Meta(ge=1, le=1_000_000)] | None, said("Its share, where the strategy is `weighted`.")] = (
+        None
+    )
+    max_price: Annotated[Amount | None, said("It is not a candidate above this price.")] = None
 
 
 class RoutingSettings(Settings, frozen=True, omit_defaults=True):
@@ -140,8 +160,8 @@ class RoutingSettings(Settings, frozen=True, omit_defaults=True):
     Narrowing: the candidates that every scope names, with the lowest `max_price`.
     """
 
-    candidates: tuple[Candidate, ...]
-    strategy: Literal["first", "cheapest", "weighted"] = "first"
+    candidates: Annotated[tuple[Candidate, ...], said("In the order of preference.")]
+    strategy: Annotated[Literal["first", "cheapest", "weighted"], said("How one of them is chosen.")] = "first"
 
 
 class InvariantSettings(Settings, frozen=True, omit_defaults=True):
@@ -151,11 +171,13 @@ class InvariantSettings(Settings, frozen=True, omit_defaults=True):
     Narrowing: every rule of every scope counts.
     """
 
-    code: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{0,63}\Z")]
-    fact_type: FactTypeName | Literal["*"]
-    schema: Raw  # a JSON Schema (2020-12) of the fact; without references
-    severity: Severity = Severity.ERROR
-    message: Annotated[str, Meta(max_length=500)] = ""
+    code: Annotated[Code, said("Its name; facts that it warns of carry it in `warnings`.")]
+    fact_type: Annotated[FactTypeName | Literal["*"], said("Which facts it looks at; `*`: all.")]
+    schema: Annotated[Raw, said("A JSON Schema (2020-12) of the fact to be, without references; amounts are strings.")]
+    severity: Annotated[Severity, said("`error`: the fact is refused; `warning`: it is appended and names the rule.")] = (
+        Severity.ERROR
+    )
+    message: Annotated[str, Meta(max_length=500), said("What a refusal says to a person.")] = ""
 
 
 SETTINGS: Final[dict[ConfigType, type[Settings]]] = {

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from z0.reference.configs import configs_page
 from z0.reference.facts import facts_page
 from z0.reference.limits import limits_page
 from z0.reference.outcomes import outcomes_page
@@ -19,6 +20,7 @@ def pages() -> Mapping[str, str]:
     return {
         "claim.schema.json": claim_schema(),
         "command.schema.json": command_schema(),
+        "configs.md": configs_page(),
         "fact.schema.json": fact_schema(),
         "facts.md": facts_page(),
         "limits.md": limits_page(),

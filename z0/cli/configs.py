@@ -1,0 +1,268 @@
+"""
+`z0 config`: writing and looking at configs. Owns: options, output, and what a person types for a moment.
+
+Does not own: what settings mean (`docs/reference/configs.md`), or deciding about them. Looking reads the copy `z0.configs`, which is
+what workers decide by; what is authoritative is the config's ledger.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import uuid4
+
+import typer
+from msgspec import Raw
+from rich.console import Console
+from rich.table import Table
+
+from api.keys import is_tenant_name, tenant_entity_id
+from z0.clock import SystemClock
+from z0.config import from_env
+from z0.domain.answer import Answer
+from z0.domain.commands import PutConfig
+from z0.domain.config import PLATFORM_TENANT, Period, effective_at, encode_version
+from z0.domain.facts import ConfigType, Scope
+from z0.domain.ids import EntityType, entity_type, ledger_id
+from z0.domain.outcome import MEANINGS, Outcome, is_transient
+from z0.errors import Z0Error
+
+if TYPE_CHECKING:
+    from z0.configs import Book
+
+TIMEOUT_MS = 15_000
+ConfigId = Annotated[str, typer.Argument(help="`cfg_...`, of your choice; the same id again writes its next version.")]
+At = Annotated[str | None, typer.Option("--at", help="A moment: ISO 8601 with a zone, or Unix milliseconds; now, if not given.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PUT_EXAMPLES = """
+Examples, with SETTINGS as JSON, as a file, or `-` for standard input:
+
+    z0 config put cfg_daily --tenant acme --type cap --applies-to account '{"timezone": "Europe/Berlin", "limits":
+        [{"name": "daily", "counts": "spend", "window": "day", "max_amount": "50", "currency": "EUR"}]}'
+
+    z0 config put cfg_prices --tenant acme --type pricing prices.json --at 2027-01-01T00:00:00+01:00
+
+    z0 config put cfg_vip --tenant acme --type budget --entity acct_7 '{"overdraft": {"USD": "100"}}'
+
+    z0 config put cfg_ceiling --platform --type budget '{"ttl_ms_max": 3600000}'
+
+    z0 config put cfg_daily --tenant acme --type cap --applies-to account '{}'        switches it off
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="Configs: budgets, caps, prices, access, routing, invariants.", no_args_is_help=True)
+    app.add_typer(group, name="config")
+    group.command("put", help=f"{put.__doc__}\n{PUT_EXAMPLES}", epilog="Settings of each type: docs/reference/configs.md")(put)
+    group.command("get")(get)
+    group.command("list")(list_)
+
+
+def put(
+    config_id: ConfigId,
+    settings: Annotated[str, typer.Argument(help="JSON, the name of a file with it, or `-`.")],
+    kind: Annotated[ConfigType, typer.Option("--type", help="What it governs.")],
+    tenant: Annotated[str | None, typer.Option(help="Name of the tenant.")] = None,
+    platform: Annotated[bool, typer.Option("--platform", help="Of platform scope: for every tenant.")] = False,
+    entity: Annotated[str | None, typer.Option(help="For one entity of the tenant only, such as acct_7.")] = None,
+    applies_to: Annotated[str, typer.Option(help="For one type of entity only, such as account.")] = "*",
+    at: Annotated[str | None, typer.Option(help="When it takes effect: ISO 8601 with a zone, or Unix milliseconds.")] = None,
+    expected_version: Annotated[int | None, typer.Option(min=0, help="Refused where the newest version is another.")] = None,
+    name: Annotated[str | None, typer.Option(help="For people.")] = None,
+    command_id: Annotated[str | None, typer.Option("--id", help="Command id of an attempt whose end was not heard of.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the next version of a config; the first one creates it."""
+    scope = _scope(platform, entity)
+    command = PutConfig(
+        id=command_id or f"put-{uuid4().hex}",
+        tenant_id=_tenant(tenant, platform),
+        ledger_id=_ledger(config_id),
+        type=kind,
+        scope=scope,
+        applies_to=entity or applies_to,
+        settings=read_settings_text(settings),
+        effective_at=moment(at),
+        expected_version=expected_version,
+        name=name,
+    )
+    answer = _submit(command)
+    _check(answer, command)
+    shown = {"config_id": config_id, "seq": answer.seq, "recorded_at": answer.recorded_at, "repeated": answer.repeated}
+    print(json.dumps(shown) if as_json else f"{config_id}: written (fact {answer.seq} of {command.ledger_id})")
+
+
+def get(
+    config_id: ConfigId,
+    at: At = None,
+    every: Annotated[bool, typer.Option("--all", help="Every version, and when each is in force.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the version that is in force, now or at a moment: `z0 config get cfg_daily --at 2027-01-01T00:00:00Z`."""
+    _ledger(config_id)
+    book = _book()
+    versions = book.versions(config_id)
+    if not versions:
+        raise Z0Error(f"no config {config_id} has come round to `z0.configs`; is the sink `configs` running?")
+    periods = list(_all(book, config_id)) if every else [effective_at(versions, _moment_or_now(at))]
+    found = [period for period in periods if period is not None]
+    if not found:
+        raise Z0Error(
+            f"no version of {config_id} is in force at that moment; the first is from {_text(versions[0].effective_at)}"
+        )
+    for period in found:
+        print(json.dumps(_shown(period), indent=None if as_json else 2))
+
+
+def list_(
+    tenant: Annotated[str | None, typer.Option(help="Those of one tenant only.")] = None,
+    platform: Annotated[bool, typer.Option("--platform", help="Those of platform scope only.")] = False,
+    kind: Annotated[ConfigType | None, typer.Option("--type", help="Those of one type only.")] = None,
+    at: At = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the versions that are in force, now or at a moment: `z0 config list --tenant acme --type cap`."""
+    whose = _tenant(tenant, platform) if tenant or platform else None
+    found = [
+        period
+        for period in _in_force(_book(), _moment_or_now(at))
+        if whose in (None, period.version.tenant_id) and kind in (None, period.version.type)
+    ]
+    if as_json:
+        for period in found:
+            print(json.dumps(_shown(period)))
+        return
+    table = Table("config", "version", "type", "scope", "applies to", "tenant", "since", "until", "name")
+    for version, start_ms, end_ms in found:
+        names = (version.id, str(version.version), version.type, version.scope, version.applies_to, version.tenant_id)
+        table.add_row(*names, _text(start_ms), _text(end_ms), version.name or "")
+    Console(width=150).print(table)
+
+
+def read_settings_text(given: str) -> Raw:
+    """
+    Settings as JSON, from the argument itself, a file, or standard input.
+
+    Raises:
+        Z0Error: it is none.
+    """
+    if given == "-":
+        text = typer.get_text_stream("stdin").read()
+    elif given.lstrip().startswith("{"):
+        text = given
+    else:
+        text = _file(given)
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise Z0Error(f"the settings are not JSON: {error}") from None
+    return Raw(text.strip().encode())
+
+
+def _file(name: str) -> str:
+    try:
+        return Path(name).read_text()
+    except OSError as error:
+        raise Z0Error(f"settings are JSON, a file or `-`; {name!r} is none: {error.strerror}") from None
+
+
+def moment(text: str | None) -> int | None:
+    """
+    Unix milliseconds of what a person typed; None: nothing.
+
+    Raises:
+        Z0Error: it is no moment.
+    """
+    if text is None or text.isdigit():
+        return int(text) if text else None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise Z0Error(f"{text!r} is no moment; write 2027-01-01T00:00:00+01:00, with the zone, or Unix milliseconds")
+    return int(at.timestamp()) * 1000 + at.microsecond // 1000
+
+
+def _moment_or_now(text: str | None) -> int:
+    given = moment(text)
+    return SystemClock().wall_ms() if given is None else given
+
+
+def _text(at_ms: int) -> str:
+    try:
+        return datetime.fromtimestamp(at_ms // 1000).astimezone().isoformat()
+    except (ValueError, OverflowError, OSError):  # for ever
+        return ""
+
+
+def _scope(platform: bool, entity: str | None) -> Scope:
+    if platform and entity is not None:
+        raise Z0Error("--platform and --entity exclude each other")
+    return Scope.PLATFORM if platform else Scope.ENTITY if entity is not None else Scope.TENANT
+
+
+def _tenant(name: str | None, platform: bool) -> str:
+    if platform and name is None:
+        return PLATFORM_TENANT
+    if name is None or platform:
+        raise Z0Error("say whose: --tenant NAME, or --platform")
+    if not is_tenant_name(name):
+        raise Z0Error(f"{name!r} is no tenant name: 1 to 63 letters, digits, - and _, a letter or digit first")
+    return tenant_entity_id(name)
+
+
+def _ledger(config_id: str) -> str:
+    if entity_type(config_id) is not EntityType.CONFIG:
+        raise Z0Error(f"{config_id!r} is no id of a config: cfg_ and letters, digits, -, _ or :")
+    return ledger_id(config_id)
+
+
+def _submit(command: PutConfig) -> Answer:
+    from z0.client import connect
+
+    async def run() -> Answer:
+        async with connect(from_env()) as ledger:
+            return await ledger.submit(command, timeout_ms=TIMEOUT_MS)
+
+    return asyncio.run(run())
+
+
+def _check(answer: Answer, command: PutConfig) -> None:
+    if answer.outcome is Outcome.ACCEPTED:
+        return
+    again = f" Give the same again with `--id {command.id}`: it has one effect." if is_transient(answer.outcome) else ""
+    detail = f" ({answer.detail})" if answer.detail else ""
+    raise Z0Error(f"{answer.outcome}{detail}: {MEANINGS[answer.outcome]}{again}")
+
+
+def _book() -> "Book":
+    from z0.configs.reader import read_book
+
+    return asyncio.run(read_book(from_env().kafka_servers))
+
+
+def _in_force(book: "Book", at_ms: int) -> Iterator[Period]:
+    for config_id in sorted(book.ids()):
+        period = effective_at(book.versions(config_id), at_ms)
+        if period is not None:
+            yield period
+
+
+def _all(book: "Book", config_id: str) -> Iterator[Period]:
+    """Every version in turn with the time in which it is in force; one that is overtaken before its time has none."""
+    versions = book.versions(config_id)
+    for version in versions:
+        later = effective_at([v for v in versions if v.version >= version.version], version.effective_at)
+        if later is not None and later.version is version:
+            yield later
+        else:
+            yield Period(version, version.effective_at, version.effective_at)
+
+
+def _shown(period: Period) -> dict[str, Any]:
+    version: dict[str, Any] = json.loads(encode_version(period.version))
+    return version | {"since": _text(period.start_ms), "until": _text(period.end_ms) or None}
