@@ -30,7 +30,7 @@ async def facts_in_log(config: Config) -> int:
     [
         pytest.param(("worker",), id="worker"),
         pytest.param(("api",), id="api"),
-        pytest.param(("sink-postgres", "sink-clickhouse", "sink-archive"), id="sinks"),
+        pytest.param(("sink-postgres", "sink-clickhouse", "sink-archive", "sink-configs"), id="sinks"),
     ],
 )
 async def test_the_final_checks_hold_when_a_process_is_killed_in_the_middle(stack: Config, victims: tuple[str, ...]) -> None:

@@ -1,7 +1,11 @@
 """Configs on the real stack: written by a command, in force in a worker's decisions, there again after a kill."""
 
+import asyncio
 import json
+import os
 import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -20,6 +24,7 @@ from z0.domain.answer import Answer
 from z0.domain.commands import AddBudget, CreateEntity, PutConfig, Read, Reserve
 from z0.domain.facts import ConfigType, Scope
 from z0.domain.outcome import Outcome
+from z0.stack.programs import environment as environment_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 PATIENT_MS = 40_000
@@ -125,3 +130,39 @@ async def test_an_overdraft_by_config_is_written_on_the_decisions_that_used_it(s
     assert json.loads(read.state)["budgets"]["USD"]["available"] == "-2"
     fact = next(fact for fact in await facts_of(stack, story.base["ledger_id"]) if fact.seq == answer.seq)
     assert msgspec.json.decode(fact.configs) == {story.config: 1}
+
+
+async def test_a_person_writes_and_looks_at_configs_on_the_command_line(stack: Config) -> None:
+    """Each version with the time in which it is in force; a refusal says what is wrong."""
+    tag = uuid.uuid4().hex[:10]
+    whose = ("--tenant", tag, "--type", "cap")
+    config = f"cfg_{tag}"
+    assert (await z0(stack, "config", "put", config, json.dumps(cap(5)), *whose)).returncode == 0
+    later = ("--at", "2037-01-01T00:00:00Z", "--name", "later")
+    assert (await z0(stack, "config", "put", config, json.dumps(cap(6)), *whose, *later)).returncode == 0
+    wrong = await z0(stack, "config", "put", config, '{"limits": 1}', *whose)
+    assert wrong.returncode == 1
+    assert "bad_config" in wrong.stderr
+    assert "limits" in wrong.stderr
+
+    async def both() -> list[Any] | None:
+        found = await z0(stack, "config", "get", config, "--all", "--json")
+        lines = [json.loads(line) for line in found.stdout.splitlines()]
+        return lines if len(lines) == 2 else None
+
+    first, second = await until(both, "both versions have come round")
+    assert (first["version"], second["version"], second["name"]) == (1, 2, "later")
+    assert first["until"] == second["since"]
+    assert first["settings"] == cap(5)
+    then = await z0(stack, "config", "get", config, "--at", "2037-01-02T00:00:00Z", "--json")
+    assert json.loads(then.stdout)["version"] == 2
+    listed = await z0(stack, "config", "list", "--tenant", tag, "--json")
+    assert [json.loads(line)["version"] for line in listed.stdout.splitlines()] == [1]
+    assert config in (await z0(stack, "config", "list")).stdout
+
+
+async def z0(config: Config, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """The command line as a person would use it."""
+    command = [sys.executable, "-m", "z0", *arguments]
+    environment = {**os.environ, **environment_of(config)}
+    return await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True, timeout=60)

@@ -14,7 +14,7 @@ def z0(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.mark.parametrize("arguments", [("tenant", "create", "acme"), ("migrate",), ("worker",)], ids=" ".join)
+@pytest.mark.parametrize("arguments", [("tenant", "create", "acme"), ("migrate",), ("worker",), ("config", "list")], ids=" ".join)
 def test_a_kafka_that_does_not_answer_is_one_clear_line(arguments: tuple[str, ...]) -> None:
     """No traceback; what to do next is said."""
     done = z0(*arguments, Z0_KAFKA="127.0.0.1:1")

@@ -1,8 +1,8 @@
 """
 `z0 config`: writing and looking at configs. Owns: options, output, and what a person types for a moment.
 
-Does not own: what settings mean (`docs/reference/configs.md`), or deciding about them. Looking reads the copy `z0.configs`, which is
-what workers decide by; what is authoritative is the config's ledger.
+Does not own: what settings mean (`docs/reference/configs.md`), or deciding about them. Looking reads the copy `z0.configs`, which
+is what workers decide by; what is authoritative is the config's ledger.
 """
 
 import asyncio
@@ -110,9 +110,7 @@ def get(
     periods = list(_all(book, config_id)) if every else [effective_at(versions, _moment_or_now(at))]
     found = [period for period in periods if period is not None]
     if not found:
-        raise Z0Error(
-            f"no version of {config_id} is in force at that moment; the first is from {_text(versions[0].effective_at)}"
-        )
+        raise Z0Error(f"no version of {config_id} is in force then; the first is from {_text(versions[0].effective_at)}")
     for period in found:
         print(json.dumps(_shown(period), indent=None if as_json else 2))
 

@@ -1,4 +1,4 @@
-"""The page of configs. Owns: its form and its examples; fields, words and bounds stand in `z0.domain.config`."""
+"""The page of configs. Owns: its form and its examples; fields and words stand in `z0.domain.config`."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,19 +9,9 @@ from msgspec import Raw
 
 from z0.domain.commands import FactTypeName
 from z0.domain.config import (
-    CANDIDATES_MAX,
-    CHECKS_MAX,
-    CONFIGS_PER_TARGET_MAX,
-    LIMITS_MAX,
-    METERS_MAX,
     NOT_IN_ANY,
     PRICE_DECIMALS_MAX,
-    ROLES_MAX,
-    SCHEMA_DEPTH_MAX,
-    SCHEMA_NODES_MAX,
     SETTINGS,
-    SETTINGS_BYTES_MAX,
-    TENANT_BYTES_MAX,
     Amount,
     Code,
     ConfigVersion,
@@ -88,8 +78,8 @@ WORDS: Final[Mapping[str, str]] = {
         (FactTypeName, "fact type"),
     )
 }
-NOTATION: Final = """An *amount* is a plain decimal string (`"12.5"`, at most 12 decimals); a *currency* an active ISO 4217 code; a
-*meter*, a *name*, a *role* and a *fact type* begin with a small letter, a *code* with a capital one."""
+NOTATION: Final = """An *amount* is a plain decimal string (`"12.5"`, at most 12 decimals); a *currency* an active ISO 4217 code;
+a *meter*, a *name*, a *role* and a *fact type* begin with a small letter, a *code* with a capital one."""
 
 
 def configs_page() -> str:
@@ -97,7 +87,7 @@ def configs_page() -> str:
     parts = [INTRO, NOTATION, "## A version", _fields(ConfigVersion)]
     for kind in ConfigType:
         parts += _type(kind)
-    return page("Configs", *parts, "## Bounds", table(("what", "at most", "why"), _bounds()))
+    return page("Configs", *parts, "How many of what there may be, and why, stands in [limits.md](limits.md#configs).")
 
 
 def _type(kind: ConfigType) -> Iterator[str]:
@@ -182,23 +172,3 @@ def _of_type(field: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
 
 def _choices(field: Mapping[str, Any]) -> str:
     return ", ".join(f"`{choice}`" for choice in field["enum"])
-
-
-def _bounds() -> list[tuple[str, str, str]]:
-    limits = ", ".join(f"{most} of {scope} scope" for scope, most in LIMITS_MAX.items())
-    checks = ", ".join(f"{most} of {scope} scope" for scope, most in CHECKS_MAX.items())
-    return [
-        ("bytes of settings", f"{SETTINGS_BYTES_MAX:,}", "every worker keeps every version in memory"),
-        ("bytes of a tenant's versions together", f"{TENANT_BYTES_MAX:,}", "the same"),
-        ("limits for one entity", limits, "each decision passes all of them, and the ledger keeps a counter for each"),
-        ("invariants for one entity", checks, "the ledger's only writer asks all of them for each fact"),
-        ("configs of one type and scope for one entity", str(CONFIGS_PER_TARGET_MAX), "every fact names them"),
-        ("meters of a pricing config", str(METERS_MAX), "price lists have dozens"),
-        ("roles of an access config", str(ROLES_MAX), "more are better grouped"),
-        ("candidates of a routing config", str(CANDIDATES_MAX), "a caller tries them one after the other"),
-        (
-            "objects in a JSON Schema",
-            f"{SCHEMA_NODES_MAX}, {SCHEMA_DEPTH_MAX} deep",
-            "a check costs at most objects times values",
-        ),
-    ]

@@ -114,7 +114,20 @@ def _configs() -> list[Row]:
         ("versions of one tenant together", _bytes(configs.TENANT_BYTES_MAX), "the same"),
         ("limits for one entity", limits, "a decision passes each of them"),
         ("invariants for one entity", checks, "each fact of that type is handed to each of them"),
-        ("configs of one type for one entity", str(configs.CONFIGS_PER_TARGET_MAX), "their versions stand on every fact"),
+        (
+            "configs of one type and scope for one entity",
+            str(configs.CONFIGS_PER_TARGET_MAX),
+            "their versions stand on every fact",
+        ),
+        ("meters of a pricing config", str(configs.METERS_MAX), "price lists have dozens"),
+        ("decimals of a price", str(configs.PRICE_DECIMALS_MAX), "published ones have up to 24; only the product is rounded"),
+        ("roles of an access config", str(configs.ROLES_MAX), "more are better grouped"),
+        ("candidates of a routing config", str(configs.CANDIDATES_MAX), "a caller tries them one after the other"),
+        (
+            "a JSON Schema",
+            f"{configs.SCHEMA_NODES_MAX} objects, {configs.SCHEMA_DEPTH_MAX} deep",
+            "what a check costs at most, times the values of a fact; the ledger's only writer pays it",
+        ),
     ]
 
 

@@ -1,0 +1,66 @@
+"""`z0 config` without servers: what a person may type."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from z0.cli.configs import moment, read_settings_text
+from z0.cli.main import app
+from z0.errors import Z0Error
+
+CAP = '{"limits": []}'
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        (None, None),
+        ("1800000000000", 1_800_000_000_000),
+        ("2027-01-15T08:00:00Z", 1_800_000_000_000),
+        ("2027-01-15T09:00:00.250+01:00", 1_800_000_000_250),
+    ],
+)
+def test_a_moment_is_a_date_with_its_zone_or_milliseconds(text: str | None, at: int | None) -> None:
+    """Without the zone it would be another moment on every machine."""
+    assert moment(text) == at
+
+
+@pytest.mark.parametrize("text", ["2027-01-15T08:00:00", "tomorrow", ""])
+def test_what_is_no_moment_is_refused_with_an_example(text: str) -> None:
+    """So that the next attempt works."""
+    with pytest.raises(Z0Error, match="with the zone"):
+        moment(text)
+
+
+def test_settings_are_an_argument_or_a_file(tmp_path: Path) -> None:
+    """What is no JSON is said before anything is sent."""
+    (tmp_path / "cap.json").write_text(CAP + "\n")
+    assert bytes(read_settings_text(CAP)) == bytes(read_settings_text(str(tmp_path / "cap.json"))) == CAP.encode()
+    with pytest.raises(Z0Error, match="not JSON"):
+        read_settings_text("{")
+    with pytest.raises(Z0Error, match="no_such_file"):
+        read_settings_text("no_such_file")
+
+
+WRONG = [
+    ((), "say whose"),
+    (("--tenant", "acme", "--platform"), "say whose"),
+    (("--tenant", "a b"), "no tenant name"),
+    (("--platform", "--entity", "acct_1"), "exclude each other"),
+]
+
+
+@pytest.mark.parametrize(("options", "word"), WRONG, ids=[word + str(n) for n, (_, word) in enumerate(WRONG)])
+def test_who_writes_for_whom_must_be_clear(options: tuple[str, ...], word: str) -> None:
+    """Nothing is guessed."""
+    done = CliRunner().invoke(app, ["config", "put", "cfg_1", CAP, "--type", "cap", *options])
+    assert isinstance(done.exception, Z0Error)
+    assert word in str(done.exception)
+
+
+def test_an_id_that_is_no_configs_is_refused() -> None:
+    """Of every command that takes one."""
+    for arguments in (["put", "acct_1", CAP, "--type", "cap", "--tenant", "acme"], ["get", "acct_1"]):
+        done = CliRunner().invoke(app, ["config", *arguments])
+        assert "no id of a config" in str(done.exception)
