@@ -82,7 +82,7 @@ class DirectGroup:
 
 
 @final
-class Direct(Struct, frozen=True):
+class Direct(Struct, frozen=True, gc=False):
     """One direct command to decide."""
 
     group: DirectGroup
@@ -90,7 +90,7 @@ class Direct(Struct, frozen=True):
 
 
 @final
-class Kafka(Struct, frozen=True):
+class Kafka(Struct, frozen=True, gc=False):
     """One Kafka command to decide; `completes` is its batch where it is the last record of it."""
 
     command: KafkaRecord

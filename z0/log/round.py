@@ -49,7 +49,7 @@ class Round:
         return self.base_offset + len(self.records)
 
 
-class Prepared(Struct):
+class Prepared(Struct, gc=False):
     """A command read and checked; `key` is empty where it cannot be decided (`outcome` says why) or need not be."""
 
     item: Direct | Kafka
