@@ -9,10 +9,13 @@ import pytest
 
 from api.reads import ConfigsWindow, PostgresReads
 from tests.facts import NOW_MS, FactLog, proof_of
-from tests.integration.test_api_servers import url
+from tests.integration.test_api_servers import _replicate, url
 from tests.integration.test_reconcile import copy, store
+from z0.client.memory import MemoryLedger
+from z0.domain.commands import AddBudget, Confirm, CreateEntity, Reserve
 from z0.domain.entity import Entity
 from z0.domain.ids import EntityType
+from z0.domain.outcome import Outcome
 from z0.domain.state import CreatedData
 
 __all__ = ["store", "url"]  # fixtures
@@ -26,13 +29,13 @@ def rows(store: str, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query.encode()).fetchall()
 
 
-def version(number: int, effective_at: int) -> msgspec.Raw:
+def version(number: int, effective_at: int, **more: str) -> msgspec.Raw:
     """The payload of `config/versioned`."""
     config = {
         "id": "cfg_1", "type": "cap", "scope": "tenant", "applies_to": "account", "tenant_id": "tenant_1", "version": number,
         "effective_at": effective_at, "name": "daily", "settings": {"limits": [number]},
     }  # fmt: skip
-    return msgspec.Raw(msgspec.json.encode({"config": config}))
+    return msgspec.Raw(msgspec.json.encode({"config": config | more}))
 
 
 async def shown_by_the_api(store: str) -> None:
@@ -46,11 +49,14 @@ async def shown_by_the_api(store: str) -> None:
         assert (second.superseded_at, second.fact_id) == (200, "config_cfg_1.3")
         assert await reads.config("tenant_2", "config_cfg_1", at=100, version=None) is None
         window = ConfigsWindow(at=250, limit=10)
-        [listed] = await reads.configs("tenant_1", window)
+        listed, for_all = sorted(await reads.configs("tenant_1", window))
+        assert for_all.config_id == "cfg_all"
         assert (listed.config_id, listed.superseded_at) == ("cfg_1", 900)
-        for other in (window._replace(type="budget"), window._replace(after="config_cfg_1"), window._replace(at=1)):
+        assert [row.config_id for row in await reads.configs("tenant_1", window._replace(after="config_cfg_1"))] == ["cfg_all"]
+        for other in (window._replace(type="budget"), window._replace(at=1)):
             assert await reads.configs("tenant_1", other) == []
-        assert await reads.configs("tenant_2", window) == []
+        # `cfg_all` is the platform's, for everybody.
+        assert [row.config_id for row in await reads.configs("tenant_2", window)] == ["cfg_all"]
 
 
 async def test_what_a_decision_looked_at_is_in_columns_of_its_own(store: str) -> None:
@@ -99,12 +105,48 @@ async def test_versions_of_a_config_end_where_a_later_one_begins_also_one_that_n
     log.fact(0, "cfg_1", "lifecycle/created", data=msgspec.Raw(msgspec.json.encode(CreatedData(entity))))
     for number, at in ((1, 100), (2, 300), (3, 200), (4, 900)):
         log.fact(0, "cfg_1", "config/versioned", data=version(number, at))
+    for name, scope in (("cfg_all", "platform"), ("cfg_hidden", "tenant")):
+        data = version(1, 100, id=name, scope=scope, tenant_id="tenant_platform")
+        log.fact(1, name, "config/versioned", data=data, tenant_id="tenant_platform")
     await copy(store, log)
-    found = rows(store, "SELECT version, effective_at, superseded_at FROM config_versions ORDER BY version")
+    found = rows(
+        store, "SELECT version, effective_at, superseded_at FROM config_versions WHERE config_id = 'cfg_1' ORDER BY version"
+    )
     assert found == [(1, 100, 200), (2, 300, 200), (3, 200, 900), (4, 900, None)]
-    assert rows(store, "SELECT DISTINCT config_id, type, scope, applies_to, name, tenant_id FROM config_versions") == [
+    columns = "config_id, type, scope, applies_to, name, tenant_id"
+    assert rows(store, f"SELECT DISTINCT {columns} FROM config_versions WHERE ledger_id = 'config_cfg_1'") == [
         ("cfg_1", "cap", "tenant", "account", "daily", "tenant_1")
     ]
-    assert rows(store, "SELECT config->'settings' FROM config_versions WHERE version = 4") == [({"limits": [4]},)]
+    assert rows(store, "SELECT config->'settings' FROM config_versions WHERE version = 4 AND config_id = 'cfg_1'") == [
+        ({"limits": [4]},)
+    ]
     await shown_by_the_api(store)
     assert rows(store, "SELECT id, type, tenant_id FROM entities") == [("cfg_1", "config", "tenant_1")]
+
+
+async def test_a_transfer_leaves_one_balance_and_comes_to_the_other_and_is_spent_on_neither(store: str) -> None:
+    """As the ledger decides it: a hold for a transfer, confirmed in part, and what came in."""
+    async with MemoryLedger() as ledger:
+        money: dict[str, Any] = {"currency": "USD"}
+        a: dict[str, Any] = {"tenant_id": "tenant_1", "ledger_id": "account_acct_a"}
+        b: dict[str, Any] = {**a, "ledger_id": "account_acct_b"}
+        for command in (
+            CreateEntity(id="c", **a),
+            CreateEntity(id="c", **b),
+            AddBudget(id="d", amount="10", **money, **a),
+            Reserve(id="r", amount="4", purpose="transfer", **money, **a),
+            Confirm(id="t", reservation_id="r", amount="3", **a),
+            Reserve(id="open", amount="1", purpose="transfer", **money, **a),
+            AddBudget(id="t", amount="3", kind="transfer", **money, **b),
+        ):
+            assert (await ledger.submit(command)).outcome is Outcome.ACCEPTED
+        await _replicate(ledger, store)
+    found = rows(
+        store,
+        "SELECT entity_id, deposited, transferred_in, transferred_out, spent, reserved, balances.available"
+        " FROM balances JOIN (SELECT DISTINCT ledger_id, entity_id FROM facts) f USING (ledger_id) ORDER BY entity_id",
+    )
+    assert found == [("acct_a", 10, 0, 3, 0, 1, 6), ("acct_b", 0, 3, 0, 0, 0, 3)]
+    assert rows(store, "SELECT reservation_id, purpose FROM facts WHERE subtype = 'reserved' ORDER BY seq") == [
+        ("r", "transfer"), ("open", "transfer")
+    ]  # fmt: skip

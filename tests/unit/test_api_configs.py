@@ -102,6 +102,24 @@ async def test_a_config_of_the_wrong_form_is_refused_before_the_ledger(change: d
         check_problem(await api.post("/v1/configs/cfg_1", {**cap(5), **change}, key=admin), 400, "malformed")
 
 
+async def test_a_config_that_stores_cannot_hold_is_refused_and_one_that_only_looks_so_is_not() -> None:
+    """U+0000 is legal in JSON and impossible in Postgres, from where versions are shown; a pattern may speak of it."""
+    async with world() as api:
+        admin = await api.new_key(scopes=ADMIN)
+        check = {"type": "invariant", "scope": "tenant"}
+        for pattern, status in (("\0", 400), ("\\\\\0", 400), ("^[^\\u0000]*$", 200)):
+            settings = {"code": "X", "fact_type": "note", "schema": {"pattern": pattern}}
+            assert (await api.post("/v1/configs/cfg_1", {**check, "settings": settings}, key=admin)).status_code == status
+        check_problem(await api.post("/v1/configs/cfg_2", cap(5, name="a\0b"), key=admin), 400, "malformed")
+
+
+async def test_what_is_wrong_with_a_config_is_said_in_words() -> None:
+    async with world() as api:
+        admin = await api.new_key(scopes=ADMIN)
+        problem = check_problem(await api.post("/v1/configs/cfg_1", cap(5, applies_to="planet"), key=admin), 422, "bad_config")
+        assert "account" in problem["detail"]
+
+
 async def test_a_config_of_the_platform_is_written_by_the_platform_and_read_by_everybody() -> None:
     async with world() as api:
         admin = await api.new_key(scopes=ADMIN)
