@@ -124,8 +124,11 @@ class ConfigsSink:
     def _add(self, fact: StoredFact) -> None:
         if (fact.type, fact.subtype) != (FactType.CONFIG, FactType.VERSIONED):
             return
-        value = bytes(_data(fact.data).config)
-        names = _names(value)
+        try:
+            value = bytes(_data(fact.data).config)
+            names = _names(value)
+        except msgspec.DecodeError as error:
+            raise SinkStopped(f"fact {fact.id} carries no version of a config: {error}") from error
         key = topic_key(names.id, names.version)
         digest = sha256(value).digest()
         known = self._known.get(key)

@@ -180,6 +180,7 @@ async def test_a_reader_has_everything_at_its_start_and_follows(topic: Topic) ->
     await copy(topic, log)
     reader = ConfigReader(topic[0], topic=topic[1])
     await reader.start()
+    assert reader.behind == 0
     assert {name: len(reader.book.versions(name)) for name in reader.book.ids()} == written(log)
     producer = AIOKafkaProducer(bootstrap_servers=topic[0])
     await producer.start()
@@ -194,3 +195,39 @@ async def test_a_reader_has_everything_at_its_start_and_follows(topic: Topic) ->
     await until(follows, "the reader has the new versions")
     await reader.stop()
     assert reader.behind is None
+
+
+async def test_a_reader_whose_topic_was_made_anew_reads_it_again(topic: Topic) -> None:
+    """The copy may be dropped and filled again from the log while workers run."""
+    log = log_of()
+    for _ in range(3):
+        await copy(topic, log)
+        more(log, 3)
+    reader = ConfigReader(topic[0], topic=topic[1])
+    await reader.start()
+    admin = AIOKafkaAdminClient(bootstrap_servers=topic[0])
+    await admin.start()
+    await admin.delete_topics([topic[1]])
+
+    async def is_made() -> bool:
+        response = await admin.create_topics([NewTopic(topic[1], 1, 1, topic_configs={"cleanup.policy": "compact"})])
+        return response.topic_errors[0][1] in (0, 36)  # made, or there
+
+    await until(is_made, "the topic is there again")
+    await admin.close()
+    more(log, 3)
+    await until(lambda: _copied(topic, log), "the sink can write again")
+
+    async def follows() -> bool:
+        return {name: len(reader.book.versions(name)) for name in reader.book.ids()} == written(log)
+
+    await until(follows, "the reader has what was written since", seconds=60)
+    await reader.stop()
+
+
+async def _copied(topic: Topic, log: LogMaker) -> bool:
+    try:
+        await copy(topic, log)
+    except StoreUnavailable:
+        return False
+    return await stored(topic) == written(log)

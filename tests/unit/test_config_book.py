@@ -143,6 +143,22 @@ def test_what_cannot_be_read_leaves_the_version_before_in_force(caplog: pytest.L
     assert "of_tomorrow" in caplog.text
 
 
+UNREADABLE = [
+    version(CAP | {"timezone": "Europe/Atlantis"}, "cap", id="cfg_2"),
+    version(RULE | {"schema": {"type": "nosuch"}}, "invariant", id="cfg_2"),
+    version(OVERDRAFT, id="cfg_2", scope="entity", applies_to="account"),
+]
+
+
+@pytest.mark.parametrize("broken", UNREADABLE, ids=[one.type + one.applies_to for one in UNREADABLE])
+def test_what_this_process_cannot_decide_by_does_not_stop_it(broken: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A time zone of a newer database, a schema of a newer library: said when it arrives, not when a decision asks."""
+    of = book(version(OVERDRAFT), broken)
+    assert policy_of(of).overdraft_units == {"USD": 100 * UNITS}
+    assert set(versions_in(policy_of(of).versions)) == {"cfg_1"}
+    assert "cfg_2" in caplog.text
+
+
 def test_a_version_that_comes_twice_or_of_another_target_changes_nothing() -> None:
     """The topic may hold a version twice until it is compacted."""
     of = book(version(OVERDRAFT))

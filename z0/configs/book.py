@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from z0.configs.resolve import resolve, versions_in, versions_of
-from z0.configs.rules import refusal_of
+from z0.configs.rules import refusal_of, unreadable
 from z0.domain.commands import PutConfig
 from z0.domain.config import ANY, NOT_IN_ANY, Config, ConfigVersion, Period, effective_at, next_change
 from z0.domain.config_rules import Problem, read_settings
@@ -59,10 +59,12 @@ class Book:
         known = self._versions.get(version.id)
         if known is not None and (version.version in known or not _same_config(version, next(iter(known.values())).version)):
             return
-        settings = read_settings(version.type, version.settings)
-        if isinstance(settings, Problem):
-            logger.error("config %s version %d cannot be read: %s: %s", version.id, version.version, *settings)
+        problem = unreadable(version)
+        if problem is not None:
+            logger.error("config %s version %d cannot be read: %s: %s", version.id, version.version, *problem)
             return
+        settings = read_settings(version.type, version.settings)
+        assert not isinstance(settings, Problem), "it was read before"
         self._versions[version.id][version.version] = Config(version, settings)
         self._bytes[version.tenant_id] += len(bytes(version.settings))
         self._apply(version)

@@ -49,7 +49,7 @@ def refusal_of(command: PutConfig, at_ms: int, others: Sequence[Config], tenant_
         return _bad(settings)
     if settings is None:
         return None
-    problem = _problem_of_library(settings) or _problem_of_number(command, settings, others, tenant_bytes)
+    problem = problem_of_library(settings) or _problem_of_number(command, settings, others, tenant_bytes)
     return _bad(problem) if problem is not None else _loosening(command, settings, others)
 
 
@@ -63,7 +63,17 @@ def _problem_of_time(command: PutConfig, at_ms: int) -> Problem | None:
     return Problem("effective_at", "is in the past; leave it out for now")
 
 
-def _problem_of_library(settings: Settings) -> Problem | None:
+def unreadable(version: ConfigVersion) -> Problem | None:
+    """Why this process cannot decide by a version that was written: a newer release, or newer libraries, may have taken it."""
+    settings = read_settings(version.type, version.settings)
+    if isinstance(settings, Problem):
+        return settings
+    target = problem_of_target(version.scope, version.applies_to, version.tenant_id)
+    return target or (problem_of_library(settings) if settings is not None else None)
+
+
+def problem_of_library(settings: Settings) -> Problem | None:
+    """What a library says of settings whose shape is right."""
     if isinstance(settings, CapSettings) and not is_zone(settings.timezone):
         return Problem("settings.timezone", f"there is no time zone {settings.timezone!r} in the IANA database")
     text = problem_of(settings) if isinstance(settings, InvariantSettings) else None

@@ -11,9 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
-from z0.errors import Unreachable
 from z0.log.kafka import new_reader, start_client
 from z0.log.ports import Record
 
@@ -31,7 +29,7 @@ async def read_all(servers: str, topic: str, take: Take) -> None:
     Raises:
         Unreachable: Kafka does not answer.
     """
-    consumer = await _open(servers, topic, take)
+    consumer, _ = await _open(servers, topic, take)
     await consumer.stop()
 
 
@@ -53,7 +51,7 @@ class Follower:
         Raises:
             Unreachable: Kafka does not answer.
         """
-        self._consumer = await _open(self._servers, self._topic, self._take)
+        await self._connect()
         self._task = asyncio.create_task(self._run(), name=f"follow-{self._topic}")
 
     async def stop(self) -> None:
@@ -75,16 +73,19 @@ class Follower:
         failures = 0
         while True:
             try:
-                if self._consumer is None:
-                    self._consumer = await _open(self._servers, self._topic, self._take)
+                consumer = self._consumer or await self._connect()
                 failures = 0
-                await self._follow(self._consumer)
-            except (KafkaError, Unreachable, OSError, TimeoutError) as error:
+                await self._follow(consumer)
+            except Exception as error:  # whatever it is, a copy that silently stays behind would be worse
                 await self._close()
                 pause_s = min(RETRY_MAX_S, RETRY_S * 2**failures) * (0.5 + random.random())
                 failures = min(failures + 1, 10)
                 logger.warning("%s: %r; reading it again in %.1f s", self._topic, error, pause_s)
                 await asyncio.sleep(pause_s)
+
+    async def _connect(self) -> AIOKafkaConsumer:
+        self._consumer, self._next = await _open(self._servers, self._topic, self._take)
+        return self._consumer
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         while True:
@@ -98,8 +99,8 @@ class Follower:
             await consumer.stop()
 
 
-async def _open(servers: str, topic: str, take: Take) -> AIOKafkaConsumer:
-    """A consumer that has read the topic to its end."""
+async def _open(servers: str, topic: str, take: Take) -> tuple[AIOKafkaConsumer, int]:
+    """A consumer that has read the topic to its end, and where it goes on."""
     consumer, at = new_reader(servers), TopicPartition(topic, 0)
     await start_client(consumer)
     try:
@@ -108,10 +109,10 @@ async def _open(servers: str, topic: str, take: Take) -> AIOKafkaConsumer:
         consumer.seek(at, first)
         while await consumer.position(at) < end:
             take(_records((await consumer.getmany(at, timeout_ms=POLL_MS)).get(at, [])))
+        return consumer, int(await consumer.position(at))
     except BaseException:
         await consumer.stop()
         raise
-    return consumer
 
 
 def _records(fetched: list) -> list[Record]:  # type: ignore[type-arg]  # aiokafka's ConsumerRecord
