@@ -23,6 +23,7 @@ test-unit: env   ## Kernel tests: no server, seconds
 
 test-stack: env  ## Tests on real Kafka, Postgres, ClickHouse and S3, started once for the run
 	$(PYTEST) tests/contract tests/integration tests/acceptance -q $(ARGS)
+	$(PYTEST) tests/faults -m "not faults" -q $(ARGS)
 
 test-faults: env ## The slow fault tests: processes killed, brokers stopped
 	$(PYTEST) tests -m faults -q $(ARGS)

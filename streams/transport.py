@@ -23,7 +23,6 @@ FETCH_WAIT_S = 1.0
 # How long the broker holds a fetch that finds nothing. Whatever else is asked of it on that connection waits behind (the
 # questions of a table's recovery, a fetch from another position), up to Faust's 1.5 s each time.
 FETCH_MAX_WAIT_MS = 100
-POSITION_WAIT_S = 1.0
 FULL_WAIT_S = 0.02  # while an engine is full its partition is left out of the fetch, but looked at again this soon
 
 
@@ -52,6 +51,26 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         return consumer
 
+    async def seek_soon(self, tp: Any, offset: int) -> None:
+        """
+        Seek in the consumer's own thread: a seek from another races with its fetch.
+
+        Not by the queue of calls, and without waiting for a position as Faust's seeks do: a call that waits for an assignment
+        there would keep the rebalance waiting that is to give it. Such a rebalance seeks by itself.
+        """
+
+        async def seek() -> None:
+            with suppress(IllegalStateError):
+                self._ensure_consumer().seek(tp, offset)
+
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(seek(), self.thread_loop))
+
+    def position_now(self, tp: Any) -> int | None:
+        """Where reading goes on, where that is known without asking anybody."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        state = subscription.assignment.state_value(tp) if subscription is not None and subscription.assignment else None
+        return int(state.position) if state is not None and state.has_valid_position else None
+
     async def on_start(self) -> None:
         await super().on_start()
         self.app.host.lease.watch(self._ensure_consumer()._coordinator)
@@ -61,6 +80,7 @@ class BatchConsumer(driver.Consumer):
     """Delivers `z0.commands` in batches and commits the last acked offset + 1."""
 
     app: Any  # our LedgerApp, with its host
+    _thread: BatchConsumerThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._follows: dict[TP, int] = {}
@@ -96,7 +116,7 @@ class BatchConsumer(driver.Consumer):
             await self.perform_seek()  # what was fetched while a rebalance began is fetched again
             return
         if not records and self.is_settled:
-            await self._pass_markers(active or set())
+            self._pass_markers(active or set())
         for tp, fetched in records.items():
             if active is not None and tp not in active and tp not in self._buffered_partitions:
                 continue
@@ -106,7 +126,7 @@ class BatchConsumer(driver.Consumer):
                 for record in fetched:
                     yield tp, self._to_message(tp, record)
 
-    async def _pass_markers(self, active: set[TP]) -> None:
+    def _pass_markers(self, active: set[TP]) -> None:
         """
         Transactions leave markers and aborted records, which nobody is given: once all before them is done, they are done.
 
@@ -115,10 +135,9 @@ class BatchConsumer(driver.Consumer):
         for tp in active:
             done = self._acked_to.get(tp) or self._committed_offset[tp] or 0
             if tp.topic == COMMANDS and done == self._follows.get(tp, NOTHING_READ) + 1:
-                with suppress(IllegalStateError, TimeoutError):  # taken away meanwhile
-                    position = await asyncio.wait_for(self._thread.position(tp), POSITION_WAIT_S)
-                    if self.is_settled and position is not None and position > done:
-                        self._acked_to[tp] = position
+                position = self._thread.position_now(self._new_topicpartition(tp.topic, tp.partition))
+                if self.is_settled and position is not None and position > done:
+                    self._acked_to[tp] = position
 
     def _batch_message(self, tp: TP, fetched: list[Any]) -> BatchMessage:
         last = fetched[-1]
@@ -190,10 +209,9 @@ class BatchConsumer(driver.Consumer):
     async def _go_back(self, tp: TP) -> None:
         committed = self._acked_to.get(tp) or self._committed_offset[tp]
         if committed is None:
-            await self._thread.seek_to_beginning(tp)
-        else:
-            await self._thread.seek_wait({tp: committed})  # in the consumer's own thread: a plain seek races with its fetch
-        self._follows[tp] = committed - 1 if committed is not None else NOTHING_READ
+            committed = 0  # where the topic begins later, the consumer goes to its beginning
+        await self._thread.seek_soon(self._new_topicpartition(tp.topic, tp.partition), committed)
+        self._follows[tp] = committed - 1
 
     # Commits -------------------------------------------------------------------------------------
 

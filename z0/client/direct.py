@@ -91,6 +91,12 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.on_lost(self)
 
+    def take_back(self, partition: int) -> list[_Pending]:
+        """What was asked of a partition and not answered, in its order; an answer that still comes is not looked at."""
+        numbers = [number for number, item in self.pending.items() if item.ask.partition == partition]
+        items = [self.pending.pop(number) for number in numbers]
+        return [item for item in items if item.call.missing]
+
     def send(self, items: list[_Pending]) -> None:
         """Send asks, in one frame where they fit."""
         assert self.transport is not None, "connected"
@@ -262,8 +268,14 @@ class DirectLedger:
             self._flush_later()
 
     def _on_owner(self, owner: Owner) -> None:
-        if owner.partition in self._outgoing:
+        """What waits at an earlier owner is asked again here: that one may be frozen, with its connection standing."""
+        for connection in self._connections.values():
+            if connection.address != owner.address:
+                self._outgoing[owner.partition] += connection.take_back(owner.partition)
+        if self._outgoing[owner.partition]:
             self._flush()
+        else:
+            del self._outgoing[owner.partition]
 
     def _expire(self, call: _Call) -> None:
         if not call.future.done():

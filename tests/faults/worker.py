@@ -1,0 +1,184 @@
+"""
+A worker that follows a test's orders: it dies at a step, has another clock, or loses a batch. Owns: how.
+
+Run as `python -m tests.faults.worker ORDERS`. It is the shipped worker with some of its functions wrapped from outside; nothing
+of this is in the product. A step that no longer exists fails here, not in silence.
+"""
+
+import asyncio
+import functools
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+HELD_BACK_S: Final = 0.01
+
+
+class Orders(Struct, frozen=True):
+    """What a worker is to do besides its work."""
+
+    die_at: str = ""  # a step of `STEPS`
+    die_at_time: int = 1  # the first time that it is reached, or a later one
+    session_s: float = 3.0  # so that a take-over does not take 10 s
+    clock_ahead_ms: int = 0
+    clock_file: str = ""  # milliseconds ahead are read from here, where it exists
+    hold_file: str = ""  # while this file exists, batches of facts are held back, and sent when it is gone
+    drop_file: str = ""  # while this file exists, one batch of facts is dropped (and the file removed)
+
+
+def encode_orders(orders: Orders) -> str:
+    """As a command line argument."""
+    return msgspec.json.encode(orders).decode()
+
+
+# After which function of the shipped worker each step is done; the numbers are those of the docstrings of `z0.log.engine` and
+# `z0.log.recovery`.
+STEPS: Final = {
+    "1 decided": "z0.log.deciding:Decider.decide_round",
+    "2 sent out": "z0.log.engine:PartitionEngine._send_out",
+    "3 handed over": "z0.log.engine:PartitionEngine._append",
+    "3 durable, ack unread": "z0.log.kafka:send_batch",
+    "4 compared": "z0.log.engine:PartitionEngine._acked",
+    "5 indexed": "z0.log.index:RocksIndex.put",
+    "6 answered": "streams.door:_Visitor._flush",
+    "7 acknowledged": "z0.log.engine:PartitionEngine._finish",
+    "8 snapshots acked": "tables.snapshots:TableSnapshots.save",
+    "8 floor acked": "tables.snapshots:TableSnapshots.save_floor",
+    "claim 2 appended": "z0.log.recovery:_claim",
+    "claim 3 fenced": "z0.log.recovery:_fence",
+    "claim 4 replayed": "z0.log.engine:begin",
+}
+
+
+def main(orders: Orders) -> None:
+    """Wrap what the orders ask for, then work."""
+    import streams.app
+    from streams.worker import run_worker
+    from z0.config import from_env
+
+    streams.app.SESSION_TIMEOUT_S = orders.session_s  # type: ignore[misc]
+    streams.app.HEARTBEAT_INTERVAL_S = min(1.0, orders.session_s / 4)  # type: ignore[misc]
+    if orders.die_at:
+        _die_after(STEPS[orders.die_at], orders)
+    if orders.clock_ahead_ms or orders.clock_file:
+        _set_clock(orders)
+    if orders.hold_file or orders.drop_file:
+        _meddle(orders)
+    run_worker(from_env())
+
+
+def _die_after(where: str, orders: Orders) -> None:
+    owner, name = _find(where)
+    original = getattr(owner, name)
+    reached = 0
+
+    def one_more(arguments: tuple[Any, ...], result: Any) -> None:
+        nonlocal reached
+        reached += _counts(orders.die_at, arguments, result)
+        if reached >= orders.die_at_time:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @functools.wraps(original)
+    async def later(*arguments: Any, **named: Any) -> Any:
+        result = await original(*arguments, **named)
+        one_more(arguments, result)
+        return result
+
+    @functools.wraps(original)
+    def now(*arguments: Any, **named: Any) -> Any:
+        result = original(*arguments, **named)
+        one_more(arguments, result)
+        return result
+
+    setattr(owner, name, later if asyncio.iscoroutinefunction(original) else now)
+
+
+def _counts(step: str, arguments: tuple[Any, ...], result: Any) -> bool:
+    """Whether this call is the step itself: rounds without facts, other topics' batches and a replay's index do not count."""
+    if step == "1 decided":
+        return bool(result.records)
+    if step == "3 handed over":
+        return result is not None
+    if step == "3 durable, ack unread":
+        return bool(arguments[1] == "z0.facts" and arguments[3][0][0] != b"!claim")
+    if step == "5 indexed":
+        return bool(arguments[1])
+    if step == "7 acknowledged":
+        return bool(arguments[1].acknowledge)
+    return True
+
+
+def _find(where: str) -> tuple[Any, str]:
+    module, _, path = where.partition(":")
+    owner: Any = __import__(module, fromlist=["_"])
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    return owner, name
+
+
+def _set_clock(orders: Orders) -> None:
+    from z0.clock import SystemClock
+
+    true_ms = SystemClock.wall_ms
+
+    def wall_ms(self: SystemClock) -> int:
+        file = Path(orders.clock_file) if orders.clock_file else None
+        ahead = int(file.read_text()) if file is not None and file.exists() else orders.clock_ahead_ms
+        return true_ms(self) + ahead
+
+    SystemClock.wall_ms = wall_ms  # type: ignore[method-assign]
+
+
+def _meddle(orders: Orders) -> None:
+    """Only of batches of facts. What is held back goes on living when the engine has given it up, as it does in a producer."""
+    from z0.log import engine, kafka
+
+    engine.ACK_TIMEOUT_S = 3.0  # type: ignore[misc]
+    send = kafka.send_batch
+
+    async def send_batch(producer: Any, topic: str, partition: int, records: Any) -> Any:
+        if topic != "z0.facts" or records[0][0] == b"!claim":
+            return await send(producer, topic, partition, records)
+        if orders.drop_file and _removed(Path(orders.drop_file)):
+            raise TimeoutError("this batch is lost")
+        if orders.hold_file and _exists(orders.hold_file):
+            return await asyncio.shield(asyncio.create_task(_send_late(send, topic, partition, records, orders.hold_file)))
+        return await send(producer, topic, partition, records)
+
+    kafka.send_batch = send_batch
+
+
+async def _send_late(send: Any, topic: str, partition: int, records: Any, hold_file: str) -> Any:
+    from z0.config import from_env
+    from z0.log.kafka import new_producer
+
+    while _exists(hold_file):  # noqa: ASYNC110 - a file has no event
+        await asyncio.sleep(HELD_BACK_S)
+    producer = new_producer(from_env().kafka_servers)
+    await producer.start()
+    try:
+        return await send(producer, topic, partition, records)
+    finally:
+        await producer.stop()
+
+
+def _exists(file: str) -> bool:
+    return Path(file).exists()
+
+
+def _removed(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main(msgspec.json.decode(sys.argv[1], type=Orders))
