@@ -9,6 +9,8 @@ The exception tree. Owns: what a *fault* is called. Does not own: refusals, whic
     |-- LogBroken              a stored position and the log do not fit together
     |-- EpochDead              this epoch may not write again; a new claim is needed
     |-- FormatError            bytes that are not what they should be
+    |-- DecisionUnknown        there is no decision of that id to explain
+    |-- HistoryIncomplete      a store does not have everything (yet) that a receipt needs
     `-- SinkStopped            a sink met something it must not step over
 """
 
@@ -55,3 +57,11 @@ class FormatError(Z0Error):
 
 class SinkStopped(Z0Error):
     """A sink met something that it must not step over."""
+
+
+class DecisionUnknown(Z0Error):
+    """There is no decision of that id."""
+
+
+class HistoryIncomplete(Z0Error):
+    """A store does not have everything (yet) that a receipt needs."""
