@@ -6,11 +6,31 @@ import msgspec
 
 from tests.unit.test_log_world import Bench
 from z0.codec import decode_fact
+from z0.configs.book import Book
+from z0.domain.answer import Answer
+from z0.domain.commands import Command
+from z0.domain.config import version_of_fact
+from z0.domain.facts import FactType
 from z0.log.memory import MemoryLog
 from z0.log.ports import Record
 from z0.names import CLAIM_KEY
 from z0.receipts import Receipt, Wanted, explain
 from z0.receipts.from_log import LogHistory
+
+
+class ConfiguredBench(Bench):
+    """A bench whose own log decides its configs: each accepted version is in the copy before the next command."""
+
+    def __init__(self) -> None:
+        self.book = Book()
+        super().__init__(policies=self.book)
+
+    def one(self, command: Command | bytes) -> Answer:
+        answer = super().one(command)
+        newest = self.last
+        if (newest.type, newest.subtype) == (FactType.CONFIG, FactType.VERSIONED):
+            self.book.add(version_of_fact(newest.data))
+        return answer
 
 
 def history(*partitions: Sequence[Record]) -> LogHistory:

@@ -135,7 +135,7 @@ class Bench:
         self.now = NOW
         self.snapshots = MemorySnapshots()
         self.index = MemoryIndex()
-        self.policies: Policies = policies or NoPolicies()
+        self.policies: Policies = policies if policies is not None else NoPolicies()  # an empty book is false
         self.live_entities_max = live_entities_max
         self.working = WorkingSet(0, self.snapshots, live_entities_max=live_entities_max)
         self.inbox = Inbox(queue_commands_max=100_000, queue_bytes_max=10**9)

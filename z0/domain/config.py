@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from z0.domain.commands import TTL_MS_MAX, FactTypeName, Role
+from z0.domain.commands import TTL_MS_MAX, Role
 from z0.domain.facts import ConfigType, Scope
 from z0.domain.ids import EntityType
 from z0.domain.policy import FOR_EVER_MS, Counts, Severity, Window
@@ -46,6 +46,8 @@ Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
 Code = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{0,63}\Z")]
 Amount = Annotated[str, Meta(pattern=r"^[0-9]{1,26}(\.[0-9]{1,12})?\Z")]
 PriceText = Annotated[str, Meta(pattern=r"^[0-9]{1,26}(\.[0-9]{1,24})?\Z")]
+# One pattern: msgspec would check a literal beside a patterned string against the pattern too.
+FactTypeOrAny = Annotated[str, Meta(pattern=r"^([a-z][a-z0-9_.-]{0,63}|\*)\Z")]
 Millis = Annotated[int, Meta(ge=1, le=TTL_MS_MAX)]
 
 
@@ -172,7 +174,7 @@ class InvariantSettings(Settings, frozen=True, omit_defaults=True):
     """
 
     code: Annotated[Code, said("Its name; facts that it warns of carry it in `warnings`.")]
-    fact_type: Annotated[FactTypeName | Literal["*"], said("Which facts it looks at; `*`: all.")]
+    fact_type: Annotated[FactTypeOrAny, said("Which facts it looks at; `*`: all.")]
     schema: Annotated[Raw, said("A JSON Schema (2020-12) of the fact to be, without references; amounts are strings.")]
     severity: Annotated[Severity, said("`error`: the fact is refused; `warning`: it is appended and names the rule.")] = (
         Severity.ERROR
