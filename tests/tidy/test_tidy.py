@@ -55,7 +55,19 @@ def test_modules_are_short_and_lines_fit() -> None:
 
 @pytest.mark.parametrize(
     "folder",
-    ["z0/domain", "z0/log", "z0/client", "z0/configs", "z0/stack", "z0/reference", "streams", "tables", "sinks", "api"],
+    [
+        "z0/domain",
+        "z0/log",
+        "z0/client",
+        "z0/configs",
+        "z0/receipts",
+        "z0/stack",
+        "z0/reference",
+        "streams",
+        "tables",
+        "sinks",
+        "api",
+    ],
 )
 def test_every_room_says_what_it_owns(folder: str) -> None:
     """And what it does not."""
