@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Raw
 
-from z0.domain.commands import FactTypeName
+from z0.domain.commands import Role
 from z0.domain.config import (
     NOT_IN_ANY,
     PRICE_DECIMALS_MAX,
@@ -16,6 +16,7 @@ from z0.domain.config import (
     Code,
     ConfigVersion,
     Currency,
+    FactTypeOrAny,
     Meter,
     Name,
     PriceText,
@@ -75,7 +76,8 @@ WORDS: Final[Mapping[str, str]] = {
         (Meter, "meter"),
         (Name, "name"),
         (Code, "code"),
-        (FactTypeName, "fact type"),
+        (Role, "role"),
+        (FactTypeOrAny, "fact type or `*`"),
     )
 }
 NOTATION: Final = """An *amount* is a plain decimal string (`"12.5"`, at most 12 decimals); a *currency* an active ISO 4217 code;
