@@ -149,6 +149,7 @@ CASES = [
     Case(EMPTY, revoke("x"), Outcome.GRANT_NOT_FOUND, None, REFUSED),
     Case(EMPTY, grant("x", "acct_1"), Outcome.MALFORMED),
     Case(EMPTY, grant("x", role="No Role"), Outcome.MALFORMED),
+    Case(EMPTY, grant("x", role="buyer\n"), Outcome.MALFORMED),
     Case([put("p")], put("x", expected_version=1), A, None, "config/versioned"),
     Case([put("p")], put("x", expected_version=2), Outcome.VERSION_CONFLICT, None, REFUSED),
     Case([put("p")], put("x", type=ConfigType.CAP), Outcome.BAD_CONFIG, None, REFUSED),

@@ -97,7 +97,7 @@ def test_a_cap_by_count_refuses_the_next_one_and_says_when_it_begins_anew() -> N
     assert [bench.one(authorize(ttl_ms=2 * DAY)).outcome for _ in range(2)] == [A, A]
     refused = bench.one(authorize())
     midnight = NOW - NOW % DAY + DAY - 3_600_000
-    assert (refused.outcome, refused.detail) == (Outcome.CAP_EXHAUSTED, f"0 left of 2, resets at {midnight}")
+    assert (refused.outcome, refused.detail) == (Outcome.CAP_EXHAUSTED, f"cap.cfg_cap/daily: 0 left of 2, resets at {midnight}")
     assert seen(refused).rule == "cap.cfg_cap/daily"
     assert bench.last.outcome == "cap_exhausted"
     assert msgspec.json.decode(bench.last.configs) == {"cfg_cap": 1}

@@ -144,7 +144,7 @@ def refused_by_caps(state: LedgerState, policy: Policy, spend: Spend, now_ms: in
         if over_count or over_units:
             view = limit_view(state, limit, now_ms)
             when = f", resets at {view.resets_at}" if view.resets_at is not None else ""
-            return Refusal(Outcome.CAP_EXHAUSTED, view.rule, spend.currency, f"{view.left} left of {view.max}{when}")
+            return Refusal(Outcome.CAP_EXHAUSTED, view.rule, spend.currency, f"{view.rule}: {view.left} left of {view.max}{when}")
     return None
 
 
