@@ -60,6 +60,16 @@ def test_the_warm_up_is_sent_and_not_counted() -> None:
     assert figures["max_ms"] == pytest.approx(1_000)
 
 
+def test_what_was_refused_is_told_by_its_outcome() -> None:
+    """A queue that was full is another matter than a budget that was empty."""
+    tally = Tally(Schedule(start=0.0, rate=10, seconds=1.0))
+    tally.done(range(10), at=1.0)
+    assert "refused_as" not in tally.figures()
+    tally.refused.update({"overloaded": 3, "budget_exhausted": 1})
+    figures = tally.figures()
+    assert (figures["lost"], figures["refused"], figures["refused_as"]) == (0, 4, "overloaded 3, budget_exhausted 1")
+
+
 def test_a_run_of_which_nothing_came_back_has_no_figures() -> None:
     """A percentile of nothing would be a lie."""
     with pytest.raises(Z0Error, match="nothing came back"):

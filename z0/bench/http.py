@@ -147,7 +147,8 @@ async def singles(door: Door, load: Load, commands: Iterator[Command]) -> Mappin
             missing -= 1
             if answer is not LOST:
                 tally.done(range(number, number + 1))
-                tally.refused += answer.status != 200
+                if answer.status != 200:
+                    tally.refused[f"status {answer.status}"] += 1
             if not missing:
                 back.set()
 

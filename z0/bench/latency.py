@@ -90,9 +90,11 @@ async def ask_at(ledger: DirectLedger, load: Load, commands: Iterator[Command]) 
 
     async def ask(items: list[int], asked: list[Command]) -> None:
         for item, answer in zip(items, await ledger.submit_many(asked), strict=True):
-            tally.refused += answer.outcome is not Outcome.ACCEPTED
-            if answer.outcome is not Outcome.TIMEOUT:
-                tally.done(range(item, item + 1))
+            if answer.outcome is Outcome.TIMEOUT:
+                continue
+            tally.done(range(item, item + 1))
+            if answer.outcome is not Outcome.ACCEPTED:
+                tally.refused[answer.outcome] += 1
 
     def hand(first: int, count: int) -> None:
         by_partition: dict[int, tuple[list[int], list[Command]]] = defaultdict(lambda: ([], []))

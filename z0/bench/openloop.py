@@ -10,6 +10,7 @@ import gc
 import math
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -53,7 +54,7 @@ class Tally:
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
-        self.refused = 0
+        self.refused: Counter[str] = Counter()  # by outcome; what never came back is lost, not refused
         self._latencies_ms = array("d")  # a list of as many floats would be looked through by the garbage collector
 
     @property
@@ -77,7 +78,9 @@ class Tally:
         came = len(self._latencies_ms)
         if not came:
             raise Z0Error("nothing came back; look at the log of the worker")
-        counts: dict[str, Figure] = {"lost": self.sent - came, "refused": self.refused}
+        counts: dict[str, Figure] = {"lost": self.sent - came, "refused": self.refused.total()}
+        if self.refused:
+            counts["refused_as"] = ", ".join(f"{outcome} {count}" for outcome, count in self.refused.most_common())
         return {"rate_per_s": came / self.schedule.seconds, **distribution(self._latencies_ms), **counts}
 
 

@@ -136,7 +136,7 @@ async def open_loop(clients: Clients, size: Size) -> Mapping[str, Figure]:
                 continue
             items = range(taken, min(due, taken + size.batch))
             taken = items.stop
-            tally.refused += len(items) - await clients.reserve(len(items))
+            await clients.reserve(len(items))
             tally.done(items)
         more.set()  # nothing is left for those who wait
 
