@@ -14,7 +14,7 @@ from api.auth import Verifier
 from api.gateway import Gateway
 from api.middleware import Authenticate, LimitBody
 from api.reads import Reads
-from api.routers import access, budget, charges, commands, configs, eligibility, entities, health
+from api.routers import access, budget, charges, commands, configs, decisions, eligibility, entities, health
 from z0.client.ports import Ledger
 from z0.clock import Clock, SystemClock
 from z0.config import Config
@@ -33,6 +33,7 @@ def create_app(*, config: Config, ledger: Ledger, reads: Reads, clock: Clock | N
         charges.routes(gateway),
         access.routes(gateway),
         configs.routes(gateway, reads, clock or SystemClock()),
+        decisions.routes(gateway, reads),
         commands.routes(gateway),
         health.routes(ledger, reads),
     ):

@@ -26,6 +26,7 @@ TAGS: Final = [
     {"name": "charges", "description": "From incurred to settled."},
     {"name": "access", "description": "Who may do what on an entity."},
     {"name": "configs", "description": "Versioned rules: budget, cap, pricing, access, routing, invariant."},
+    {"name": "decisions", "description": "Why something was decided as it was, proved by deciding it again."},
     {"name": "commands", "description": "Any command as JSON, one or up to 1,000."},
     {"name": "health", "description": "For load balancers and supervisors; no API key."},
 ]
@@ -307,6 +308,90 @@ class FactsDoc(_Doc):
     complete: bool
     head_seq: int
     as_of: AsOfDoc
+
+
+class UsedDoc(_Doc):
+    """A version of a config that a decision looked at; `intact`: the fact that wrote it is what its hash says."""
+
+    id: str
+    version: int
+    type: str
+    scope: str
+    applies_to: str
+    effective_at: int
+    name: str | None
+    fact_id: str
+    intact: bool
+
+
+class SideDoc(_Doc):
+    """The entity before or after; `balance` is of the decision's currency, null where it has none."""
+
+    seq: int
+    status: str | None
+    version: int | None
+    balance: BudgetDoc | None
+    reservations_open: int
+    limits: list[LimitDoc]
+
+
+class DifferenceDoc(_Doc):
+    """A member of the fact that comes out otherwise; null: it is not there."""
+
+    member: str
+    recorded: Any
+    recomputed: Any
+
+
+class ChainDoc(_Doc):
+    """The hash chain from the ledger's first fact to this one; `followed`: the next one names it, null: there is none yet."""
+
+    holds: bool
+    facts: int
+    broken_at: int | None
+    why: str | None
+    followed: bool | None
+
+
+class WhereDoc(_Doc):
+    """Position in the log, and the claim under which it was written."""
+
+    partition: int
+    offset: int
+    epoch: int
+
+
+class ReceiptDoc(_Doc):
+    """
+    A decision, decided again.
+
+    `bytes_equal` null: it could not be decided again, and `why` says what is missing. `digest_matches` false: the command could
+    be rebuilt up to its spelling only. `outcome`, `command` and `digest` are null where no command asked for the fact.
+    """
+
+    id: str
+    ledger_id: str
+    tenant_id: str
+    command_id: str | None
+    outcome: str | None
+    rule: str | None
+    detail: str | None
+    recorded_at: int
+    rules: int
+    configs: list[UsedDoc]
+    command: dict[str, Any] | None
+    digest: str | None
+    digest_matches: bool | None
+    before: SideDoc | None
+    after: SideDoc | None
+    bytes_equal: bool | None
+    why: str | None
+    differences: list[DifferenceDoc]
+    taken_from_record: list[str]
+    chain: ChainDoc
+    position: WhereDoc
+    read_from: str
+    fact: dict[str, Any]
 
 
 class ItemDoc(BaseModel):

@@ -29,6 +29,7 @@ class Code(StrEnum):
     BAD_PARAMETER = "bad_parameter"
     BATCH_SIZE = "batch_size"
     NOT_EFFECTIVE = "not_effective"
+    UNKNOWN_DECISION = "unknown_decision"
     NO_SUCH_ROUTE = "no_such_route"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     KEYS_UNAVAILABLE = "keys_unavailable"
@@ -45,6 +46,7 @@ CODE_MEANINGS: Final[dict[Code, str]] = {
     Code.BAD_PARAMETER: "A parameter of the path, the query or a header is not what it should be.",
     Code.BATCH_SIZE: "A batch holds 1 to 1,000 commands.",
     Code.NOT_EFFECTIVE: "The config has no such version, or none that is effective at that moment.",
+    Code.UNKNOWN_DECISION: "The entity's ledger has no such fact. A read, a check and a transient refusal leave none.",
     Code.NO_SUCH_ROUTE: "There is no such route.",
     Code.METHOD_NOT_ALLOWED: "The route does not take this method.",
     Code.KEYS_UNAVAILABLE: "API keys cannot be verified at the moment; nothing was done.",
@@ -119,7 +121,7 @@ def status_of_code(code: Code) -> int:
             return 401
         case Code.FORBIDDEN:
             return 403
-        case Code.NO_SUCH_ROUTE | Code.NOT_EFFECTIVE:
+        case Code.NO_SUCH_ROUTE | Code.NOT_EFFECTIVE | Code.UNKNOWN_DECISION:
             return 404
         case Code.METHOD_NOT_ALLOWED:
             return 405

@@ -269,6 +269,74 @@ FACTS: Final[dict[str, Any]] = {
     "head_seq": 42,
     "as_of": AS_OF,
 }
+_BALANCE: Final = {
+    "deposited": "100",
+    "credits": "0",
+    "spent": "0",
+    "transferred_in": "0",
+    "transferred_out": "0",
+    "reserved": "0",
+    "remaining": "100",
+    "available": "100",
+}
+_BEFORE: Final = {
+    "seq": 41,
+    "status": "active",
+    "version": 1,
+    "balance": _BALANCE,
+    "reservations_open": 0,
+    "limits": [_LIMITS[0] | {"left": "50"}],
+}
+RECEIPT: Final[dict[str, Any]] = {
+    "id": "account_acct_123.42",
+    "ledger_id": "account_acct_123",
+    "tenant_id": "tenant_acme",
+    "command_id": "order-7/hold",
+    "outcome": "accepted",
+    "rule": None,
+    "detail": None,
+    "recorded_at": 1_800_000_000_000,
+    "rules": 1,
+    "configs": [
+        {
+            "id": "cfg_daily",
+            "version": 3,
+            "type": "cap",
+            "scope": "tenant",
+            "applies_to": "account",
+            "effective_at": 1_799_900_000_000,
+            "name": None,
+            "fact_id": "config_cfg_daily.4",
+            "intact": True,
+        }
+    ],
+    "command": {
+        "op": "reserve",
+        "id": "order-7/hold",
+        "tenant_id": "tenant_acme",
+        "ledger_id": "account_acct_123",
+        "amount": "12.5",
+        "currency": "USD",
+    },
+    "digest": "0123456789abcdef0123456789abcdef",
+    "digest_matches": True,
+    "before": _BEFORE,
+    "after": _BEFORE
+    | {
+        "seq": 42,
+        "balance": _BALANCE | {"reserved": "12.5", "available": "87.5"},
+        "reservations_open": 1,
+        "limits": [_LIMITS[0]],
+    },
+    "bytes_equal": True,
+    "why": None,
+    "differences": [],
+    "taken_from_record": [],
+    "chain": {"holds": True, "facts": 42, "broken_at": None, "why": None, "followed": None},
+    "position": {"partition": 3, "offset": 812, "epoch": 640},
+    "read_from": "postgres",
+    "fact": FACTS["facts"][0],
+}
 
 
 def _problem(status: int, code: str, title: str, detail: str, **more: Any) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from api.errors import Code, Problem
 from z0.domain.config import PLATFORM_TENANT
+from z0.receipts import History
+from z0.receipts.from_postgres import PostgresHistory
 
 POOL_MAX: Final = 8
 ASK_TIMEOUT_S: Final = 2.0
@@ -83,6 +85,10 @@ class Reads(Protocol):
         """The tenant's configs and those of the platform, each in the version of the moment, in the order of their ids."""
         ...
 
+    def history(self, tenant_id: str) -> History:
+        """The tenant's facts from the first on, for a receipt."""
+        ...
+
     async def is_ready(self) -> bool:
         """Whether the store answers now."""
         ...
@@ -128,6 +134,9 @@ class PostgresReads:
         rows = await self._ask("configs", {"tenant_id": tenant_id, "platform": PLATFORM_TENANT, **window._asdict()})
         return [ConfigRow(*row) for row in rows]
 
+    def history(self, tenant_id: str) -> History:
+        return PostgresHistory(self._run, tenant_id)
+
     async def is_ready(self) -> bool:
         try:
             async with asyncio.timeout(PING_TIMEOUT_S):
@@ -137,9 +146,12 @@ class PostgresReads:
         return True
 
     async def _ask(self, name: str, given: Params | None) -> list[tuple[Any, ...]]:
+        return await self._run(self._queries[name], given)
+
+    async def _run(self, query: str, given: Params | None) -> list[tuple[Any, ...]]:
         try:
             async with asyncio.timeout(ASK_TIMEOUT_S), self._pool.connection() as connection:
-                cursor = await connection.execute(self._queries[name], given)
+                cursor = await connection.execute(query.encode(), given)
                 return await cursor.fetchall()
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
             raise Problem(Code.READS_UNAVAILABLE) from error

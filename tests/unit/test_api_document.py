@@ -39,6 +39,7 @@ PROMISED = {
     ("post", "/v1/configs/{config_id}"),
     ("get", "/v1/configs/{config_id}"),
     ("get", "/v1/configs"),
+    ("get", "/v1/decisions/{decision_id}"),
     ("post", "/v1/commands"),
     ("post", "/v1/commands/batch"),
     ("get", "/healthz"),

@@ -6,7 +6,7 @@ What the API's tests share: the application over the real engine in memory, a qu
 """
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +28,8 @@ from z0.domain.commands import Command
 from z0.domain.config import PLATFORM_TENANT, ConfigData
 from z0.domain.outcome import Outcome
 from z0.names import CLAIM_KEY
+from z0.receipts import Stored
+from z0.receipts.from_log import LogHistory
 
 BODY_BYTES_MAX = 300_000
 VERSIONED = ("config", "versioned")
@@ -92,8 +94,25 @@ class MemoryReads:
             rows.append((ConfigRow(body["id"], json.dumps(body), end, fact.id, fact.recorded_at), body))
         return rows
 
+    def history(self, tenant_id: str) -> "LaggingHistory":
+        return LaggingHistory(self._ledger.log, self._ledger.partition_of, tenant_id, lag=self.lag)
+
     async def is_ready(self) -> bool:
         return self.ready
+
+
+class LaggingHistory(LogHistory):
+    """A history without the newest `lag` facts of every ledger."""
+
+    name = "postgres"
+
+    def __init__(self, *given: Any, lag: int) -> None:
+        super().__init__(*given)
+        self._lag = lag
+
+    async def facts(self, ledger_id: str) -> AsyncGenerator[Sequence[Stored], None]:
+        found = [stored async for piece in super().facts(ledger_id) for stored in piece]
+        yield found[: len(found) - self._lag]
 
 
 def _holds(row: ConfigRow, body: dict[str, Any], at: int) -> bool:
