@@ -21,7 +21,7 @@ class LogHistory:
     """A history over the log's partitions; of one tenant where it is given."""
 
     name = "log"
-    behind = "`z0 explain ID --from log` has everything that was ever decided: look at the id."
+    behind = "It has everything that was ever decided: look at the id, and whether Z0_PARTITIONS is what the topics have."
 
     def __init__(self, log: Log, partition_of: Callable[[str], int], tenant_id: str | None = None) -> None:
         self._log = log
