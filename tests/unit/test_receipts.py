@@ -59,7 +59,9 @@ class Told:
     def config(self, config: str, type: ConfigType, settings: Any, *, applies_to: str = "account", **more: Any) -> Outcome:  # noqa: A002
         scope = Scope.ENTITY if applies_to.startswith("a") and "_" in applies_to else Scope.TENANT
         settings = Raw(msgspec.json.encode(settings))
-        return self.ask(PutConfig, f"config_cfg_{config}", type=type, scope=scope, applies_to=applies_to, settings=settings, **more)
+        return self.ask(
+            PutConfig, f"config_cfg_{config}", type=type, scope=scope, applies_to=applies_to, settings=settings, **more
+        )
 
 
 def opened() -> Told:

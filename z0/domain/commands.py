@@ -16,8 +16,8 @@ COMMAND_BYTES_MAX: Final = 256 * 1024
 TTL_MS_MAX: Final = 366 * 24 * 3600 * 1000
 TIMESTAMP_MAX: Final = 253_402_300_799_999  # the year 9999: stores keep 64 bits, and a refusal fact keeps what was asked
 
-# A fact's type is a name that stores index and people type, not free text. Python's `$` alone lets a line feed at the end through,
-# and its `\Z` is no JSON Schema.
+# A fact's type is a name that stores index and people type, not free text. Python's `$` alone lets a line feed at the end
+# through, and its `\Z` is no JSON Schema.
 FactTypeName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$(?!\n)")]
 Role = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$(?!\n)")]
 
