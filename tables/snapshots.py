@@ -7,7 +7,7 @@ part carries its own offset.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from typing import NamedTuple
 
 from tables.base import SnapshotWrites
@@ -66,7 +66,7 @@ class TableSnapshots:
         return any(table.store.has_void(partition) for table in self._tables)
 
     async def claim(self, partition: int, epoch: int) -> None:
-        await asyncio.gather(*(table.claim(partition, epoch) for table in self._tables))
+        await _all(*(table.claim(partition, epoch) for table in self._tables))
 
     async def save(self, partition: int, epoch: int, snapshots: Mapping[str, LedgerSnapshot]) -> None:
         keyed = [(ledger_id.encode(), snapshot) for ledger_id, snapshot in snapshots.items()]
@@ -76,7 +76,14 @@ class TableSnapshots:
             [(key, encode_part(s.caps)) for key, s in keyed if s.caps is not None],
             [(key, encode_part(s.access)) for key, s in keyed if s.access is not None],
         )
-        await asyncio.gather(*(t.save(partition, epoch, p) for t, p in zip(self._tables, parts, strict=True) if p))
+        await _all(*(t.save(partition, epoch, p) for t, p in zip(self._tables, parts, strict=True) if p))
 
     async def save_floor(self, partition: int, epoch: int, floor: Floor) -> None:
         await self._tables.ledgers.save(partition, epoch, [(FLOOR_KEY, encode_floor(floor))])
+
+
+async def _all(*writes: Awaitable[None]) -> None:
+    """Every write, also after one has failed: one that is left behind would land late, on top of the next pass's snapshots."""
+    for result in await asyncio.gather(*writes, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

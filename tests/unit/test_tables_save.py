@@ -1,6 +1,12 @@
-"""Saving snapshots: cut by bytes, and the local store only has what is acked."""
+"""Saving snapshots: cut by bytes, done only when all is acked or failed, and the local store only has what is acked."""
 
-from tables.base import SAVE_BYTES_MAX
+import asyncio
+from typing import cast
+
+import pytest
+
+from tables.base import SAVE_BYTES_MAX, SnapshotWrites
+from tables.snapshots import Tables, TableSnapshots
 from z0.client.frames import STRETCH_BYTES_MAX
 from z0.cut import cut
 
@@ -22,3 +28,36 @@ def test_many_large_commands_make_several_frames_and_small_ones_make_one() -> No
     assert all(sum(map(len, stretch)) <= STRETCH_BYTES_MAX for stretch in stretches)
     assert len(list(cut([b"x"] * 1_000, len, STRETCH_BYTES_MAX))) == 1
     assert list(cut([], len, STRETCH_BYTES_MAX)) == []
+
+
+class Failing:
+    """A table whose writes fail at once."""
+
+    async def claim(self, partition: int, epoch: int) -> None:
+        raise TimeoutError("not acked")
+
+
+class Late:
+    """A table whose writes take until somebody allows them."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.done = False
+
+    async def claim(self, partition: int, epoch: int) -> None:
+        await self.gate.wait()
+        self.done = True
+
+
+async def test_a_write_that_failed_in_one_table_waits_for_the_other_tables_write() -> None:
+    """Or the late one would land on top of the next pass's snapshots, under the same epoch, where no fence holds it back."""
+    late = Late()
+    failing = [cast(SnapshotWrites, Failing()) for _ in range(3)]
+    writing = asyncio.ensure_future(TableSnapshots(Tables(*failing, cast(SnapshotWrites, late))).claim(0, 7))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not writing.done()
+    late.gate.set()
+    with pytest.raises(TimeoutError):
+        await writing
+    assert late.done
