@@ -11,6 +11,7 @@ from z0.domain.commands import Command
 from z0.domain.outcome import Outcome
 from z0.errors import LogBroken, Unreachable
 from z0.log import engine as engine_module
+from z0.log import recovery as recovery_module
 from z0.log.engine import Limits
 from z0.log.ports import CommandBounds
 from z0.log.validity import Standing
@@ -168,6 +169,29 @@ async def test_a_claim_that_is_not_acked_is_followed_by_another() -> None:
         world.log.before_claim = fail
         await world.again()
         assert (await world.view()).seq == 1
+
+
+async def test_a_claim_that_nobody_ever_answers_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The partition would wait for that ack for ever, and its callers with it."""
+    monkeypatch.setattr(recovery_module, "ACK_TIMEOUT_S", 0.01)
+    async with World() as world:
+        await world.ask(create())
+        await world.crash()
+        world.log.silent_claims = 2
+        await world.again()
+        assert (await world.view()).seq == 1
+
+
+async def test_a_fence_or_an_announcement_that_is_not_acked_costs_a_claim_and_no_worker() -> None:
+    """A broker that is slow for a moment must not stop the process with all of its partitions."""
+    async with World() as world:
+        await world.ask(create())
+        await world.crash()
+        world.snapshots.claim_failures = world.announce_failures = 1
+        await world.again()
+        assert (await world.view()).seq == 1
+        claims = [record for record in world.log.records[0] if record.key == CLAIM_KEY]
+        assert len(claims) == 4
 
 
 async def test_a_dead_letter_that_is_not_acked_kills_the_epoch_before_its_facts_are_sent() -> None:

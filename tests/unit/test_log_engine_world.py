@@ -51,6 +51,7 @@ class FaultyLog(MemoryLog):
         self.held: list[Sequence[tuple[bytes, bytes]]] = []
         self.hold_acks: asyncio.Event | None = None
         self.before_claim: Callable[[], None] = lambda: None
+        self.silent_claims = 0
 
     async def writer(self, partition: int) -> "FaultyWriter":
         return FaultyWriter(self, partition)
@@ -73,6 +74,9 @@ class FaultyWriter(MemoryWriter):
         log = self._faulty
         if records[0][0] == CLAIM_KEY:
             log.before_claim()
+            if log.silent_claims:
+                log.silent_claims -= 1
+                return self._fail(Fault.NO_ANSWER, records)
             return super().append(records)
         if log.hold_acks is not None:
             landed = log.land(0, records)
@@ -115,9 +119,16 @@ class FailingSnapshots(MemorySnapshots):
     def __init__(self) -> None:
         super().__init__()
         self.failures = 0
+        self.claim_failures = 0
         self.gate: asyncio.Event | None = None
         self.floors: list[Floor] = []
         self.saved = 0
+
+    async def claim(self, partition: int, epoch: int) -> None:
+        if self.claim_failures:
+            self.claim_failures -= 1
+            raise TimeoutError("a claim was not acked")
+        await super().claim(partition, epoch)
 
     async def save(self, partition: int, epoch: int, snapshots: Mapping[str, LedgerSnapshot]) -> None:
         if self.failures:
@@ -162,6 +173,7 @@ class World:
         self.partitions = partitions
         self.forget_index = forget_index
         self.epochs: list[int] = []
+        self.announce_failures = 0
         self.commands: list[KafkaCommand] = []  # the topic `z0.commands`
         self.committed = -1  # last offset acknowledged
         self.command_bounds: CommandBounds | None = None  # of the topic, where it matters
@@ -193,6 +205,9 @@ class World:
         return PartitionEngine(0, ports, Host("tests", "tests:1", self._announce, self._rewind), self.limits)
 
     async def _announce(self, partition: int, epoch: int) -> None:
+        if self.announce_failures:
+            self.announce_failures -= 1
+            raise TimeoutError("the owners' topic did not ack")
         self.epochs.append(epoch)
         self._announced.set()
 

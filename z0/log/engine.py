@@ -31,7 +31,7 @@ from z0.log.deciding import Decider
 from z0.log.inbox import CommandBatch, Direct, DirectGroup, Inbox
 from z0.log.index import CommandIndex
 from z0.log.ports import Appended, CommandBounds, Lease, Log, Outbox, Policies, Snapshots
-from z0.log.recovery import Epoch, begin
+from z0.log.recovery import ACK_TIMEOUT_S, Epoch, begin
 from z0.log.round import Round
 from z0.log.snapshotting import Snapshotter
 from z0.log.validity import Position
@@ -40,7 +40,6 @@ from z0.names import FAUST_APP
 
 logger = logging.getLogger(__name__)
 
-ACK_TIMEOUT_S: Final = 15.0  # half of the broker's default replica time-out: later the answer is worth less than a new claim
 OVERLAP_MIN: Final = 256  # fewer waiting commands than this are better decided together, after the ack under way
 RECLAIM_PAUSE_S: Final = 0.5  # with jitter, or two claimants would void each other in turns
 RECLAIM_DOUBLINGS_MAX: Final = 10
@@ -202,8 +201,14 @@ class PartitionEngine:
             interval_ms=self._limits.snapshot_interval_ms,
         )
         self._snapshotter.wake = self._work.set
-        await self._host.announce(self.partition, epoch.number)
+        await self._announce(epoch.number)
         logger.info("partition %d: epoch %d, %d live entities", self.partition, epoch.number, len(working))
+
+    async def _announce(self, epoch: int) -> None:
+        try:
+            await asyncio.wait_for(self._host.announce(self.partition, epoch), ACK_TIMEOUT_S)
+        except Exception as error:
+            raise EpochDead(f"no client would hear of epoch {epoch}: {error!r}") from error
 
     async def _check_commands(self, applied: int) -> None:
         """

@@ -10,8 +10,9 @@ Order of effects, and what a crash after each step does:
 Only then may the epoch decide.
 """
 
+import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from z0.clock import Clock
 from z0.codec import Claim, Floor, decode_fact, encode_claim
@@ -28,6 +29,7 @@ from z0.log.working_set import WorkingSet
 from z0.names import CLAIM_KEY, COMMANDS
 
 CLOCK_SKEW_MAX_MS = 5_000
+ACK_TIMEOUT_S: Final = 15.0  # half of the broker's default replica time-out: later the answer is worth less than a new claim
 INDEX_BATCH = 5_000
 RELIEF_ENTITIES = 2_000  # whose snapshots go into one batch during a replay: about 2 MiB
 
@@ -56,7 +58,7 @@ async def begin(
     Claim a partition and rebuild its state.
 
     Raises:
-        EpochDead: the claim's ack did not come, or the clock is too far from the broker's; claim again later.
+        EpochDead: the claim or the fence was not acked, or the clock is too far from the broker's; claim again later.
         LogBroken: floor, index and log do not fit together.
         Unreachable: Kafka does not answer.
     """
@@ -127,7 +129,7 @@ def _check_bounds(bounds: tuple[int, int], partition: int, start: Position) -> N
 
 async def _claim(writer: Writer, claim: Claim, clock: Clock) -> int:
     try:
-        landed: Appended = await writer.append([(CLAIM_KEY, encode_claim(claim))])
+        landed: Appended = await asyncio.wait_for(writer.append([(CLAIM_KEY, encode_claim(claim))]), ACK_TIMEOUT_S)
     except Exception as error:
         raise EpochDead(f"the claim of partition {claim.partition} was not acked: {error!r}") from error
     if landed.base_offset < 0:
@@ -140,7 +142,7 @@ async def _claim(writer: Writer, claim: Claim, clock: Clock) -> int:
 
 async def _fence(snapshots: Snapshots, partition: int, epoch: int) -> None:
     try:
-        await snapshots.claim(partition, epoch)
+        await asyncio.wait_for(snapshots.claim(partition, epoch), ACK_TIMEOUT_S)
     except Exception as error:
         raise EpochDead(f"the fence of partition {partition}'s snapshots was not acked: {error!r}") from error
 
