@@ -7,6 +7,7 @@ an engine finishes its batches in order. Changelogs are delivered message by mes
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -87,6 +88,7 @@ class BatchConsumer(driver.Consumer):
         self._acked_to: dict[TP, int] = {}
         self._join_began_ms = 0
         self._rewound: set[TP] = set()
+        self._going_back: Counter[TP] = Counter()
         self.is_settled = False
         super().__init__(*args, **kwargs)
 
@@ -105,7 +107,7 @@ class BatchConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         """One message per partition of `z0.commands`, one per record of anything else."""
-        self._rewound.clear()
+        self._rewound = {tp for tp, under_way in self._going_back.items() if under_way}
         fetched_now, active = await self._wait_next_records(timeout)
         records = dict(fetched_now or {})
         while self._rewound:  # fetched before the rewind, or the fetch moved the position after it: go back once more
@@ -199,7 +201,11 @@ class BatchConsumer(driver.Consumer):
         tp = next((tp for tp in self.assignment() if tp.topic == COMMANDS and tp.partition == partition), None)
         if tp is not None:
             self._rewound.add(tp)
-            await self._go_back(tp)
+            self._going_back[tp] += 1  # a fetch that begins before the seek has arrived still reads from the old position
+            try:
+                await self._go_back(tp)
+            finally:
+                self._going_back[tp] -= 1
 
     def committed(self, partition: int) -> int:
         """Everything below was decided, as far as the group knows; 0 where it knows nothing."""
