@@ -14,6 +14,7 @@ from faust.types import TP
 
 from tables.store import CLAIM_PREFIX, Fenced, MemoryStore, RocksStore, pack
 from z0.cut import cut
+from z0.errors import EpochDead
 from z0.log.ports import Appended
 
 SAVE_BYTES_MAX: Final = 4 * 1024 * 1024  # half of what a record batch takes; one entity is smaller by far
@@ -40,6 +41,7 @@ class SnapshotWrites:
         """Write the claim of an epoch and wait for its ack; older epochs' later records are void from here on."""
         record = (CLAIM_PREFIX + b"%020d" % epoch, pack(epoch, b""))
         landed = await self.send_batch(self.changelog_topic_name, partition, [record])
+        self._check_epoch(partition, epoch)
         self.store.raise_epoch(partition, epoch)
         self._persisted(partition, landed, 1)
 
@@ -49,12 +51,25 @@ class SnapshotWrites:
         records_all = [(key, pack(epoch, payload)) for key, payload in payloads]
         for records in cut(records_all, lambda record: len(record[0]) + len(record[1]), SAVE_BYTES_MAX):
             landed = await self.send_batch(self.changelog_topic_name, partition, records)
+            self._check_epoch(partition, epoch)
             for key, value in records:
                 self.store.put(partition, key, value)
             self._persisted(partition, landed, len(records))  # last, or a crash leaves a gap that nobody reads
 
+    def _check_epoch(self, partition: int, epoch: int) -> None:
+        """What was acked late must not get into the local store on top of what a newer epoch, here or elsewhere, has written."""
+        if epoch < self.store.epoch(partition):
+            raise EpochDead(f"epoch {epoch} of partition {partition} was acked after epoch {self.store.epoch(partition)}")
+
     def _persisted(self, partition: int, landed: Appended, count: int) -> None:
-        self.store.set_persisted_offset(TP(self.changelog_topic_name, partition), landed.base_offset + count - 1)
+        """
+        The local store has what it wrote itself. Where another owner has written before it, the store stays behind: the next
+        recovery reads both. Else it would take the other's snapshots in one table for read, and not know them.
+        """
+        place = TP(self.changelog_topic_name, partition)
+        before = self.store.persisted_offset(place)
+        if landed.base_offset == (before if before is not None else -1) + 1:
+            self.store.set_persisted_offset(place, landed.base_offset + count - 1)
 
 
 class SnapshotTable(SnapshotWrites, faust.Table[bytes, bytes]):

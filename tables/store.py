@@ -54,6 +54,8 @@ class Fenced:
 
     if TYPE_CHECKING:  # given by Faust's stores, which stand behind this class in the order of resolution
 
+        def persisted_offset(self, tp: TP) -> int | None: ...
+
         def set_persisted_offset(self, tp: TP, offset: int) -> None: ...
 
     def fetch(self, partition: int, key: bytes) -> bytes | None:

@@ -1,14 +1,20 @@
 """Saving snapshots: cut by bytes, done only when all is acked or failed, and the local store only has what is acked."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
+from faust.types import TP
 
 from tables.base import SAVE_BYTES_MAX, SnapshotWrites
 from tables.snapshots import Tables, TableSnapshots
+from tables.store import pack
 from z0.client.frames import STRETCH_BYTES_MAX
 from z0.cut import cut
+from z0.errors import EpochDead
+from z0.log.ports import Appended
+from z0.sim.disk import DictStore
 
 
 def test_large_entities_go_in_several_batches_none_of_which_outgrows_a_record_batch() -> None:
@@ -52,8 +58,9 @@ class Late:
 async def test_a_write_that_failed_in_one_table_waits_for_the_other_tables_write() -> None:
     """Or the late one would land on top of the next pass's snapshots, under the same epoch, where no fence holds it back."""
     late = Late()
-    failing = [cast(SnapshotWrites, Failing()) for _ in range(3)]
-    writing = asyncio.ensure_future(TableSnapshots(Tables(*failing, cast(SnapshotWrites, late))).claim(0, 7))
+    failing = cast(SnapshotWrites, Failing())
+    tables = Tables(failing, failing, failing, cast(SnapshotWrites, late))
+    writing = asyncio.ensure_future(TableSnapshots(tables).claim(0, 7))
     for _ in range(5):
         await asyncio.sleep(0)
     assert not writing.done()
@@ -61,3 +68,51 @@ async def test_a_write_that_failed_in_one_table_waits_for_the_other_tables_write
     with pytest.raises(TimeoutError):
         await writing
     assert late.done
+
+
+CHANGELOG = TP("changelog", 0)
+
+
+class Table(SnapshotWrites):
+    """A table whose next batch lands where the test says."""
+
+    def __init__(self, persisted: int) -> None:
+        self.lands_at = 0
+        self.kept = DictStore()
+        self.kept.set_persisted_offset(CHANGELOG, persisted)
+        self.send_batch = self._send
+
+    async def _send(self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]]) -> Appended:
+        return Appended(self.lands_at, 0)
+
+    @property
+    def changelog_topic_name(self) -> str:
+        return CHANGELOG.topic
+
+    @property
+    def store(self) -> DictStore:
+        return self.kept
+
+
+async def test_what_another_owner_wrote_in_between_is_still_to_be_read() -> None:
+    """Or one table would have the other's snapshots and the next would not, below a floor that believes in both."""
+    table = Table(persisted=9)
+    table.lands_at = 10
+    await table.save(0, 5, [(b"a", b"1"), (b"b", b"1")])
+    assert table.kept.persisted_offset(CHANGELOG) == 11
+    table.lands_at = 14  # somebody wrote 12 and 13
+    await table.save(0, 5, [(b"a", b"2")])
+    assert table.kept.persisted_offset(CHANGELOG) == 11
+    assert table.kept.fetch(0, b"a") == b"2"
+
+
+async def test_a_snapshot_acked_after_a_newer_epoch_began_stays_out_of_the_local_store() -> None:
+    """It lands behind the fence in the changelog; here it would lie on top of the newer epoch's."""
+    table = Table(persisted=-1)
+    table.kept.raise_epoch(0, 9)
+    table.kept.put(0, b"a", pack(9, b"newer"))
+    with pytest.raises(EpochDead):
+        await table.save(0, 5, [(b"a", b"late")])
+    with pytest.raises(EpochDead):
+        await table.claim(0, 5)
+    assert table.kept.fetch(0, b"a") == b"newer"
