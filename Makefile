@@ -18,8 +18,8 @@ demo: env        ## The whole pipeline on a real trace; `make demo ARGS=--exit` 
 
 test: lint test-unit test-stack  ## Everything that must be green: lint, unit and property tests, tests on the real stack
 
-test-unit: env   ## Kernel tests: no server, seconds
-	$(PYTEST) tests/unit tests/property tests/tidy -q $(ARGS)
+test-unit: env   ## Kernel tests and the simulation: no server, two minutes
+	$(PYTEST) tests/unit tests/property tests/simulation tests/tidy -q $(ARGS)
 
 test-stack: env  ## Tests on real Kafka, Postgres, ClickHouse and S3, started once for the run
 	$(PYTEST) tests/contract tests/integration tests/acceptance -q $(ARGS)

@@ -6,7 +6,7 @@ import sys
 import typer
 from rich.console import Console
 
-from z0.cli import api, bench, configs, demo, explain, imports, reconcile, reference, run, sinks, stack, tenants
+from z0.cli import api, bench, configs, demo, explain, imports, reconcile, reference, run, simulate, sinks, stack, tenants
 from z0.errors import Z0Error
 
 SERVERS = {"worker", "api", "sink"}  # their logs are for those who look for a reason
@@ -27,6 +27,7 @@ tenants.register(app)
 configs.register(app)
 imports.register(app)
 demo.register(app)
+simulate.register(app)
 reference.register(app)
 reconcile.register(app)
 explain.register(app)

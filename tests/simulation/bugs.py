@@ -1,0 +1,93 @@
+"""
+Bugs to plant: switches that make the code under test wrong, one at a time. Product code has no such switches.
+
+Each is a mistake that somebody could make in earnest, and that no test of the happy way would notice.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+
+from tables.store import Fenced
+from z0.domain.expiry import expiry_drafts
+from z0.errors import EpochDead
+from z0.log import recovery
+from z0.log.deciding import Decider
+from z0.log.engine import PartitionEngine
+from z0.sim.network import START_MS
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def no_offset_check(patch: pytest.MonkeyPatch) -> None:
+    """An ack is an ack: where the batch landed is not looked at."""
+
+    async def acked(self: Any, round_: Any, ack: Any) -> None:
+        try:
+            await asyncio.wait_for(ack, 15.0)
+        except Exception as error:
+            raise EpochDead(str(error)) from error
+
+    patch.setattr(PartitionEngine, "_acked", acked)
+
+
+def reply_before_ack(patch: pytest.MonkeyPatch) -> None:
+    """Callers are answered when the batch is sent, which is faster."""
+    append = PartitionEngine._append
+
+    def answering(self: Any, round_: Any) -> Any:
+        ack = append(self, round_)
+        for item, answer in round_.answers:
+            item.group.answer(item.place, answer)
+        round_.answers = []
+        return ack
+
+    patch.setattr(PartitionEngine, "_append", answering)
+
+
+def index_not_restored(patch: pytest.MonkeyPatch) -> None:
+    """The replay folds state and forgets the command ids."""
+    patch.setattr(recovery, "entry_of", lambda fact: None)
+
+
+def expiry_by_wall_clock(patch: pytest.MonkeyPatch) -> None:
+    """Reservations end by a look at the time of day, not by the batch's time, which the facts carry."""
+
+    def wall_ms() -> int:
+        return START_MS + int(asyncio.get_running_loop().time() * 1000)
+
+    def expire_due(self: Any, round_: Any) -> None:
+        for ledger_id in self._working.take_due(wall_ms(), 100):
+            state = self._working.get(ledger_id)
+            if state is not None and state.entity is not None:
+                self._expire(state, ledger_id, round_)
+                self._working.schedule(ledger_id, state)
+
+    def expire(self: Any, state: Any, ledger_id: str, round_: Any) -> None:
+        for draft in expiry_drafts(state, wall_ms()):
+            self._append(state, ledger_id, state.entity.tenant_id, draft, None, round_)
+
+    patch.setattr(Decider, "_expire_due", expire_due)
+    patch.setattr(Decider, "_expire", expire)
+    patch.setattr(Decider, "is_due", lambda self, now_ms: self._working.is_due(wall_ms()))
+
+
+def stale_snapshot_believed(patch: pytest.MonkeyPatch) -> None:
+    """The newest record of a key counts, whoever wrote it."""
+
+    def apply(self: Any, partition: int, key: bytes, value: bytes) -> None:
+        if not key.startswith(b"!claim:"):
+            self.put(partition, key, value)
+
+    patch.setattr(Fenced, "_apply", apply)
+
+
+BUGS: Final[tuple[Plant, ...]] = (
+    no_offset_check,
+    reply_before_ack,
+    index_not_restored,
+    expiry_by_wall_clock,
+    stale_snapshot_believed,
+)

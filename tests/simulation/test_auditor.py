@@ -1,0 +1,118 @@
+"""The auditor: a check that cannot fail proves nothing. A clean run's evidence is changed in one place, and must be noticed."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+import msgspec
+import pytest
+
+from z0.domain.outcome import Outcome
+from z0.log.ports import Record
+from z0.sim.auditor import audit
+from z0.sim.evidence import Evidence
+from z0.sim.planning import plan_of
+from z0.sim.scenario import play
+
+SEED = 3
+
+
+@cache
+def clean() -> Evidence:
+    """A run without a violation, with some of everything."""
+    evidence = play(plan_of(SEED))
+    assert audit(evidence).violations == []
+    return evidence
+
+
+def changed(change: Callable[[Any], None]) -> set[str]:
+    """The rules that a changed copy breaks."""
+    evidence = deepcopy(clean())
+    change(evidence)
+    return {violation.rule for violation in audit(evidence).violations}
+
+
+def with_value(evidence: Any, marker: bytes, old: bytes, new: bytes) -> None:
+    """Change the bytes of the first fact that has a marker."""
+    for log in evidence.facts:
+        for place, record in enumerate(log):
+            if marker in record.value and old in record.value:
+                log[place] = record._replace(value=record.value.replace(old, new, 1))
+                return
+    raise AssertionError("nothing to change")
+
+
+def last_fact(evidence: Any) -> tuple[list[Record], list[float]]:
+    """The log that is longest, to be cut."""
+    place = max(range(len(evidence.facts)), key=lambda p: len(evidence.facts[p]))
+    return evidence.facts[place], evidence.facts_at_s[place]
+
+
+def cut_the_log(evidence: Any) -> None:
+    log, at_s = last_fact(evidence)
+    while log[-1].key == b"!claim":
+        log.pop(), at_s.pop()
+    log.pop(), at_s.pop()
+
+
+def change_an_answer(evidence: Any) -> None:
+    place = next(n for n, told in enumerate(evidence.told) if told.answer.seq and told.answer.available is not None)
+    told = evidence.told[place]
+    evidence.told[place] = told._replace(answer=msgspec.structs.replace(told.answer, available="12345"))
+
+
+def answer_what_never_was(evidence: Any) -> None:
+    told = next(told for told in evidence.told if told.answer.seq)
+    command = told.command.replace(b'"id":"', b'"id":"never-')
+    evidence.told.append(told._replace(command=command))
+
+
+def deny_a_ledger(evidence: Any) -> None:
+    told = evidence.told[-1]
+    answer = msgspec.structs.replace(told.answer, outcome=Outcome.UNKNOWN_ENTITY, seq=0)
+    evidence.told[-1] = told._replace(answer=answer)
+
+
+CHANGES: list[tuple[str, Callable[[Any], None]]] = [
+    ("chain", lambda e: with_value(e, b'"deposit"', b'"amount":"100"', b'"amount":"101"')),
+    ("chain", lambda e: with_value(e, b'"prev_hash"', b'"prev_hash":"0', b'"prev_hash":"1')),
+    ("overdraft", lambda e: with_value(e, b'"deposit"', b'"amount":"100"', b'"amount":"001"')),
+    ("conservation", lambda e: with_value(e, b'"available"', b'"available":"', b'"available":"9')),
+    ("gapless", lambda e: with_value(e, b'"seq":3,', b'"seq":3,', b'"seq":4,')),
+    ("decision", lambda e: with_value(e, b'"subtype":"reserved"', b'"amount":"', b'"amount":"1')),
+    ("sink", cut_the_log),
+    ("sink", lambda e: e.rows.pop()),
+    ("sink", lambda e: e.rows.append(e.rows[0])),
+    ("answer", change_an_answer),
+    ("answer", answer_what_never_was),
+    ("stale", deny_a_ledger),
+    ("lost", lambda e: e.letters.clear()),
+    ("durable", lambda e: e.told.__setitem__(slice(None), [t._replace(said_s=0.0) for t in e.told])),
+    ("liveness", lambda e: e.problems.append("a worker stopped")),
+]
+
+
+@pytest.mark.parametrize(("rule", "change"), CHANGES, ids=[f"{n}-{rule}" for n, (rule, _) in enumerate(CHANGES)])
+def test_the_auditor_notices_a_change_of_one_place(rule: str, change: Callable[[Any], None]) -> None:
+    """By the rule that is about it, whatever others it breaks."""
+    assert rule in changed(change)
+
+
+def test_the_auditor_shares_no_code_with_what_it_judges() -> None:
+    """It reads JSON by itself: of the ledger's code it may see the shapes of records, and the partitioner."""
+    import ast
+    from pathlib import Path
+
+    import z0.sim.auditor as room
+
+    allowed = {"z0.log.ports", "z0.client.partitioner"}
+    found = []
+    for path in Path(str(room.__file__)).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            found += [
+                f"{path.name}: {n}" for n in names if n.startswith("z0.") and not n.startswith("z0.sim") and n not in allowed
+            ]
+    assert found == []

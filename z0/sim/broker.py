@@ -1,0 +1,115 @@
+"""
+The brokers: topics in memory that no fault reaches. Owns: order, offsets, compaction. Does not own: what gets lost on the way.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from z0.log.ports import Appended, Record
+from z0.names import COMMANDS
+from z0.sim.network import SimClock
+
+COMPACTION_TAIL = 3  # records at the end that a compaction does not look at, as in an active segment
+
+
+class CommandRecord(NamedTuple):
+    """One record of `z0.commands`, with the fields that a Kafka client gives."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    timestamp: int
+    timestamp_type: int = 1
+    topic: str = COMMANDS
+    partition: int = -1
+
+
+class Letter(NamedTuple):
+    """One dead letter, and when it landed."""
+
+    key: bytes
+    value: bytes
+    at_s: float
+
+
+class Changelog:
+    """One partition of a changelog: offsets stay when records are compacted away."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[int, bytes, bytes]] = []
+        self.end = 0
+
+    def land(self, records: Sequence[tuple[bytes, bytes]]) -> int:
+        base = self.end
+        self.records += [(base + i, key, value) for i, (key, value) in enumerate(records)]
+        self.end += len(records)
+        return base
+
+    def compact(self) -> None:
+        """Keep the newest record of each key."""
+        newest = {key: offset for offset, key, _ in self.records}
+        self.records = [r for r in self.records if newest[r[1]] == r[0] or r[0] >= self.end - COMPACTION_TAIL]
+
+
+class Broker:
+    """All topics."""
+
+    def __init__(self, partitions: int, clock: SimClock) -> None:
+        self.partitions = partitions
+        self.clock = clock
+        self.facts: list[list[Record]] = [[] for _ in range(partitions)]
+        self.facts_at_s: list[list[float]] = [[] for _ in range(partitions)]
+        self.commands: list[list[CommandRecord]] = [[] for _ in range(partitions)]
+        self.commands_at_s: list[list[float]] = [[] for _ in range(partitions)]
+        self.changelogs: dict[tuple[str, int], Changelog] = defaultdict(Changelog)
+        self.owners: dict[int, tuple[int, str]] = {}  # partition -> epoch, address: the highest epoch counts
+        self.letters: list[Letter] = []
+        self._moved = asyncio.Event()
+        self._facts_moved = asyncio.Event()
+
+    def land_facts(self, partition: int, records: Sequence[tuple[bytes, bytes]]) -> Appended:
+        """A record batch of the fact log lands, whole."""
+        log, now = self.facts[partition], self.clock.wall_ms()
+        base = len(log)
+        log.extend(Record(base + i, key, value, now) for i, (key, value) in enumerate(records))
+        self.facts_at_s[partition].extend([now_s()] * len(records))
+        self._facts_moved.set()
+        self._facts_moved = asyncio.Event()
+        return Appended(base, now)
+
+    def land_command(self, partition: int, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> int:
+        """A command lands."""
+        topic, now = self.commands[partition], self.clock.wall_ms()
+        topic.append(CommandRecord(len(topic), key, value, headers, now, partition=partition))
+        self.commands_at_s[partition].append(now_s())
+        self._moved.set()
+        self._moved = asyncio.Event()
+        return len(topic) - 1
+
+    def announce(self, partition: int, epoch: int, address: str) -> None:
+        """What every client follows: the highest epoch, not the latest record."""
+        if epoch > self.owners.get(partition, (-1, ""))[0]:
+            self.owners[partition] = (epoch, address)
+
+    async def until_commands(self, timeout_s: float) -> None:
+        """Until there is a new command, or the time is over."""
+        await _within(self._moved, timeout_s)
+
+    async def until_facts(self, timeout_s: float) -> None:
+        """Until there is a new fact, or the time is over."""
+        await _within(self._facts_moved, timeout_s)
+
+
+def now_s() -> float:
+    """Virtual time."""
+    return asyncio.get_running_loop().time()
+
+
+async def _within(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return

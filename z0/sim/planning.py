@@ -1,0 +1,68 @@
+"""From a seed to a plan. Owns: how much of everything, and when. The same seed gives the same plan on every machine."""
+
+from random import Random
+from typing import Final
+
+from z0.sim.faults import GATES, SINK_GATES, Fault, FaultKind
+from z0.sim.plan import Plan
+from z0.sim.workload import Workload
+
+_KINDS: Final[tuple[tuple[FaultKind, int], ...]] = (
+    (FaultKind.CRASH, 22),
+    (FaultKind.LOSE_DISK, 3),
+    (FaultKind.LOSE_INDEX, 4),
+    (FaultKind.LOSE_TABLES, 5),
+    (FaultKind.SUSPEND, 14),
+    (FaultKind.STOP, 5),
+    (FaultKind.REBALANCE, 7),
+    (FaultKind.UNHEARD, 6),
+    (FaultKind.CLOCK, 6),
+    (FaultKind.REDELIVER, 5),
+    (FaultKind.LOSE_BATCH, 7),
+    (FaultKind.LOSE_ACK, 7),
+    (FaultKind.NO_ANSWER, 3),
+    (FaultKind.UNKNOWN_OFFSET, 3),
+    (FaultKind.DELAY_BATCH, 9),
+    (FaultKind.SNAPSHOT_LOST, 4),
+    (FaultKind.SNAPSHOT_ACK_LOST, 3),
+    (FaultKind.SNAPSHOT_LATE, 8),
+    (FaultKind.COMPACT, 6),
+    (FaultKind.OUTBOX_LOST, 3),
+    (FaultKind.OUTBOX_ACK_LOST, 3),
+    (FaultKind.STORE_DOWN, 3),
+)
+_DURATIONS_MS: Final = (50, 700, 3_000, 9_000, 14_000, 30_000)
+
+
+def plan_of(seed: int) -> Plan:
+    """The plan of a seed."""
+    random = Random(f"{seed}/plan")
+    until_ms = random.choice((4_000, 8_000, 15_000, 30_000))
+    partitions, workers = random.randint(1, 3), random.randint(1, 3)
+    workload = Workload(Random(f"{seed}/workload"), partitions, until_ms)
+    faults = [_fault(random, until_ms, workers, partitions) for _ in range(random.randint(2, 14))]
+    return Plan(
+        seed=seed,
+        partitions=partitions,
+        workers=workers,
+        memory_tables=random.random() < 0.4,
+        snapshot_interval_ms=random.choice((150, 500, 2_000)),
+        live_entities_max=random.choice((1, 2, 100)),
+        calm_ms=until_ms + 2_000,
+        flows=workload.flows(random.randint(25, 90)),
+        faults=tuple(sorted(faults, key=lambda fault: fault.at_ms)),
+    )
+
+
+def _fault(random: Random, until_ms: int, workers: int, partitions: int) -> Fault:
+    kinds, weights = zip(*_KINDS, strict=True)
+    [kind] = random.choices(kinds, weights)
+    worker, gate = random.randrange(workers), ""
+    if kind in (FaultKind.CRASH, FaultKind.SUSPEND) and random.random() < 0.15:
+        worker, gate = -1, random.choice(SINK_GATES)
+    elif random.random() < 0.8:
+        gate = random.choice(GATES)
+    for_ms = random.choice(_DURATIONS_MS)
+    if kind is FaultKind.CLOCK:
+        for_ms = random.choice((-4_000, -900, -50, 50, 900, 4_000, 7_000))
+    return Fault(random.randrange(500, until_ms), kind, worker, random.randrange(partitions), gate, for_ms)
