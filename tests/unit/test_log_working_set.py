@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.unit.test_log_engine_world import FailingSnapshots, World
 from tests.unit.test_log_world import Bench, add, audit, create, deduct, note, read
 from z0.codec import Floor
@@ -83,6 +85,26 @@ async def test_the_last_pass_waits_for_the_snapshots_of_the_pass_that_it_cuts_sh
     await asyncio.gather(snapshotter.finish(floor), return_exceptions=True)
     unsaved = [ledger for ledger in ledgers if snapshots.load(0, ledger) is None]
     assert not unsaved or snapshots.floors == []
+
+
+async def test_a_pass_that_somebody_no_longer_waits_for_still_keeps_its_entities_in_memory() -> None:
+    """Nor is it stopped: a batch under way would land on top of the next pass's. Let go, the ledger would begin at 1 again."""
+    bench = Bench(live_entities_max=1)
+    bench.decide(create("c", account(0)), add("a", "10", account(0)))
+    snapshots = FailingSnapshots()
+    snapshots.gate = asyncio.Event()
+    snapshotter = Snapshotter(0, 0, snapshots=snapshots, working=bench.working, interval_ms=1)
+    floor = Floor(len(bench.records), -1, bench.now, 0)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(snapshotter.finish(floor), 0.01)
+    with pytest.raises(TimeoutError):  # asked again, it waits for the same pass
+        await asyncio.wait_for(snapshotter.finish(floor), 0.01)
+    bench.decide(create("c", account(1)))
+    assert bench.decide(deduct("d", "7", account(0)))[0].outcome is Outcome.ACCEPTED
+    audit(bench.records)
+    snapshots.gate.set()
+    await snapshotter.finish(floor)
+    assert snapshots.floors[0] == floor
 
 
 async def test_an_entity_that_changes_during_a_pass_is_written_by_the_next() -> None:

@@ -61,16 +61,23 @@ class Snapshotter:
             self._closing = asyncio.ensure_future(self._close())
 
     async def finish(self, now: Floor) -> None:
-        """Write everything that is dirty, and the floor; before a partition is given up."""
+        """
+        Write everything that is dirty, and the floor; before a partition is given up, or where memory is full.
+
+        Who gives this up does not stop what was sent: it may land yet, and until it has or has failed its entities stay in memory.
+        """
         if self._closing is not None:
-            await self._closing
+            await asyncio.shield(self._closing)
         if self._candidate is not None:  # a pass is cut short: what it has sent must be acked before a floor passes it
-            self._write(self._todo, now)
-            self._todo = []
-            await self._close()
+            await self._write_rest(now)
         if self._begin(now):
-            self._write(self._todo, now)
-            await self._close()
+            await self._write_rest(now)
+
+    async def _write_rest(self, now: Floor) -> None:
+        todo, self._todo = self._todo, []
+        self._write(todo, now)
+        self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
 
     def _begin(self, now: Floor) -> bool:
         if now == self._last:
