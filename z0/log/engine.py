@@ -374,4 +374,4 @@ def _prove_nothing(round_: Round, partition: int) -> None:
     round_.answers = [(item, answer if answer.seq else not_owner) for item, answer in round_.answers]
 
 
-__all__ = ["EpochDead", "Host", "Limits", "LogBroken", "PartitionEngine", "Ports"]
+__all__ = ["ACK_TIMEOUT_S", "EpochDead", "Host", "Limits", "LogBroken", "PartitionEngine", "Ports"]

@@ -20,11 +20,19 @@ from z0.log.index import NOTHING, Entry, MemoryIndex
 from z0.log.ports import Appended
 from z0.log.validity import Position
 from z0.names import ACCESS_CHANGELOG, BUDGETS_CHANGELOG, CAPS_CHANGELOG, LEDGERS_CHANGELOG
-from z0.sim.faults import FaultKind
+from z0.sim.faults import Fault, FaultKind
+from z0.sim.loop import ProcessGone
 from z0.sim.machine import Machine
 
 CHANGELOGS: Final = (LEDGERS_CHANGELOG, BUDGETS_CHANGELOG, CAPS_CHANGELOG, ACCESS_CHANGELOG)
 RECOVERY_BATCH: Final = 20
+ORPHAN_DOWN_MS: Final = 300
+SNAPSHOT_FAULTS: Final = (
+    FaultKind.SNAPSHOT_LOST,
+    FaultKind.SNAPSHOT_ACK_LOST,
+    FaultKind.SNAPSHOT_LATE,
+    FaultKind.SNAPSHOT_ORPHANED,
+)
 
 
 class DictStore(Fenced):
@@ -118,7 +126,7 @@ class SimTable(SnapshotWrites):
         machine, cluster = self._machine, self._machine.cluster
         gate = "fence" if records and records[0][0].startswith(CLAIM_PREFIX) else "snapshot"
         machine.gate(f"{gate}.before")
-        fault = cluster.armed.at_effect(partition, FaultKind.SNAPSHOT_LOST, FaultKind.SNAPSHOT_ACK_LOST, FaultKind.SNAPSHOT_LATE)
+        fault = cluster.armed.at_effect(partition, *SNAPSHOT_FAULTS)
         if fault is not None:
             cluster.note(machine.process.name, f"{fault.kind} on {topic} {partition}, {len(records)} records")
         late = fault is not None and fault.kind is FaultKind.SNAPSHOT_LATE
@@ -128,6 +136,10 @@ class SimTable(SnapshotWrites):
             nonlocal base
             base = cluster.broker.changelogs[topic, partition].land(records)
 
+        if fault is not None and fault.kind is FaultKind.SNAPSHOT_ORPHANED:
+            cluster.network.later(fault.for_ms / 1000, land)
+            cluster.strike(machine.process, Fault(0, FaultKind.CRASH, for_ms=ORPHAN_DOWN_MS))
+            raise ProcessGone
         if fault is None or fault.kind is not FaultKind.SNAPSHOT_LOST:
             await machine.send(land, fault.for_ms / 1000 if fault is not None and late else None)
         if fault is not None and not late:

@@ -33,6 +33,7 @@ class FaultKind(StrEnum):
     SNAPSHOT_LOST = "snapshot_lost"  # a batch of snapshots does not land; the writer sees an error
     SNAPSHOT_ACK_LOST = "snapshot_ack_lost"
     SNAPSHOT_LATE = "snapshot_late"  # a batch of snapshots lands late, and is acked only then
+    SNAPSHOT_ORPHANED = "snapshot_orphaned"  # the writer of a batch of snapshots is killed; the batch lands late
     COMPACT = "compact"  # the changelogs keep only the newest record of each key
     OUTBOX_LOST = "outbox_lost"  # a forward or dead letter does not land
     OUTBOX_ACK_LOST = "outbox_ack_lost"

@@ -26,6 +26,7 @@ _KINDS: Final[tuple[tuple[FaultKind, int], ...]] = (
     (FaultKind.SNAPSHOT_LOST, 4),
     (FaultKind.SNAPSHOT_ACK_LOST, 3),
     (FaultKind.SNAPSHOT_LATE, 8),
+    (FaultKind.SNAPSHOT_ORPHANED, 7),
     (FaultKind.COMPACT, 6),
     (FaultKind.OUTBOX_LOST, 3),
     (FaultKind.OUTBOX_ACK_LOST, 3),
@@ -40,7 +41,9 @@ def plan_of(seed: int) -> Plan:
     until_ms = random.choice((4_000, 8_000, 15_000, 30_000))
     partitions, workers = random.randint(1, 3), random.randint(1, 3)
     workload = Workload(Random(f"{seed}/workload"), partitions, until_ms)
-    faults = [_fault(random, until_ms, workers, partitions) for _ in range(random.randint(2, 14))]
+    faults: list[Fault] = []
+    for _ in range(random.randint(2, 14)):
+        faults += _with_sequel(random, _fault(random, until_ms, workers, partitions), workers)
     return Plan(
         seed=seed,
         partitions=partitions,
@@ -66,3 +69,12 @@ def _fault(random: Random, until_ms: int, workers: int, partitions: int) -> Faul
     if kind is FaultKind.CLOCK:
         for_ms = random.choice((-4_000, -900, -50, 50, 900, 4_000, 7_000))
     return Fault(random.randrange(500, until_ms), kind, worker, random.randrange(partitions), gate, for_ms)
+
+
+def _with_sequel(random: Random, fault: Fault, workers: int) -> list[Fault]:
+    """Some faults show only when another follows: what landed late in a changelog matters to who reads it afterwards."""
+    if fault.kind not in (FaultKind.SNAPSHOT_ORPHANED, FaultKind.SNAPSHOT_LATE) or random.random() < 0.3:
+        return [fault]
+    at_ms = fault.at_ms + fault.for_ms + random.randrange(200, 3_000)
+    compact = [Fault(at_ms - 100, FaultKind.COMPACT)] if random.random() < 0.5 else []
+    return [fault, *compact, *(Fault(at_ms, FaultKind.LOSE_TABLES, n, for_ms=200) for n in range(workers))]
