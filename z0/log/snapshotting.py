@@ -64,7 +64,7 @@ class Snapshotter:
         """
         Write everything that is dirty, and the floor; before a partition is given up, or where memory is full.
 
-        Who gives this up does not stop what was sent: it may land yet, and until it has or has failed its entities stay in memory.
+        Who gives this up does not stop what was sent: it may land yet, and until it has or failed its entities stay in memory.
         """
         if self._closing is not None:
             await asyncio.shield(self._closing)
