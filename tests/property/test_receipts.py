@@ -105,6 +105,6 @@ async def test_a_bit_that_was_changed_anywhere_before_or_in_a_decision_is_seen(
     newest = max(fact.seq for fact in bench.facts if fact.ledger_id == ledger)
     try:
         receipt = await explain(history(records), Wanted(ledger, newest))
-    except (Z0Error, msgspec.MsgspecError):
+    except Z0Error:
         return
     assert not receipt.proves, said(receipt)

@@ -29,7 +29,7 @@ from z0.domain.commands import (
 from z0.domain.entity import Changes, Status
 from z0.domain.facts import RULES_VERSION, ConfigType, Fact, Scope, Source
 from z0.domain.outcome import Kind, Outcome, kind
-from z0.errors import DecisionUnknown, HistoryIncomplete
+from z0.errors import DecisionUnknown, FormatError, HistoryIncomplete
 from z0.log.memory import MemoryLog
 from z0.log.ports import Record
 from z0.names import CLAIM_KEY
@@ -335,6 +335,20 @@ async def test_a_forged_amount_is_told_by_the_digest_and_the_chain() -> None:
     receipt = await explain(history(records), Wanted(LEDGER, 3))
     assert (receipt.bytes_equal, receipt.digest_matches, receipt.chain.followed) == (True, False, False)
     assert not receipt.proves
+
+
+@pytest.mark.parametrize("seq", [2, 3])
+async def test_bytes_that_are_no_text_are_damage_that_is_said(seq: int) -> None:
+    """In a payload, which nobody looks into when a fact is read."""
+    bench = Bench()
+    bench.decide(create(), note("n1", text="hello"), note("n2", text="hello"))
+    records = forged(bench.records, offset_of(bench, seq), b"hello", b"h\xffllo")
+    told = history(records)
+    if seq == 3:
+        with pytest.raises(FormatError, match=r"damaged.*the chain breaks at fact 3"):
+            await explain(told, Wanted(LEDGER, 3))
+    else:
+        assert (await explain(told, Wanted(LEDGER, 3))).chain.broken_at == 2
 
 
 async def test_a_fact_before_it_that_was_changed_breaks_the_chain_and_is_named() -> None:

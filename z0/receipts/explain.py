@@ -9,10 +9,10 @@ from typing import Final
 from z0.configs.resolve import versions_in
 from z0.domain.ids import parse_fact_id
 from z0.domain.outcome import Outcome
-from z0.errors import DecisionUnknown, HistoryIncomplete
+from z0.errors import DecisionUnknown, FormatError, HistoryIncomplete
 from z0.receipts.ports import History, Stored, Wanted
 from z0.receipts.receipt import Found, Receipt, receipt_of
-from z0.receipts.replay import Replay
+from z0.receipts.replay import FORGED, Chain, Replay
 
 # Refusals that say what the fact in `source_id` is: of another ledger's it is read again.
 _NAMES_ANOTHER: Final = frozenset({Outcome.SOURCE_INVALID, Outcome.SOURCE_LATER})
@@ -25,6 +25,7 @@ async def explain(history: History, wanted: Wanted) -> Receipt:
     Raises:
         DecisionUnknown: there is no such fact.
         HistoryIncomplete: a config that it looked at is not there (yet).
+        FormatError: bytes that were stored are damaged so that they cannot be read.
     """
     seq = wanted.seq
     if seq is None:
@@ -34,10 +35,23 @@ async def explain(history: History, wanted: Wanted) -> Receipt:
     if stored is None:
         leaves = "A read, a check, and a refusal that may be tried again leave none."
         raise DecisionUnknown(f"the {history.name} has no fact of {wanted}. {leaves} {history.behind}")
+    try:
+        return await _told(history, replay, stored)
+    except FORGED as error:
+        what = f"the stored bytes of {stored.fact.id}, or of a config that it names, are damaged ({error})"
+        raise FormatError(f"{what}; {_said_of(replay.chain)}") from error
+
+
+async def _told(history: History, replay: Replay, stored: Stored) -> Receipt:
+    stored.value.decode()  # a payload is not looked into when a fact is read: bytes that are no text could not be shown
     named = versions_in(stored.fact.configs)
     configs = await _configs(history, named, stored)
     elsewhere = await _elsewhere(history, stored) if stored.fact.outcome in _NAMES_ANOTHER else None
     return receipt_of(replay, Found(stored, configs, named, history.name, elsewhere))
+
+
+def _said_of(chain: Chain) -> str:
+    return "the chain up to it holds" if chain.holds else f"the chain breaks at fact {chain.broken_at}: {chain.why}"
 
 
 async def _replayed(history: History, replay: Replay, ledger_id: str, seq: int) -> Stored | None:
