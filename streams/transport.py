@@ -3,22 +3,26 @@ Delivery in batches. Owns: the Faust consumer that hands over one message per (p
 
 Faust's own loop costs two tasks and an interval tree entry per message (1,800 events a second, measured). Here a fetch
 of `z0.commands` is one message whose `batch` holds the records; the offset to commit is simply "last acked + 1", because
-an engine finishes its batches in order. Changelogs are delivered message by message, as Faust's recovery expects.
+an engine finishes its batches in order. A fetch of a changelog is one message too: Faust's recovery makes a task and a timer
+for each, which took most of two minutes for a million entities.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka.errors import IllegalStateError
 from faust.transport.consumer import RecordMap
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from tables.store import ChangelogMessage
 from z0.log.inbox import NOTHING_READ, KafkaRecord
 from z0.names import COMMANDS
+
+M = TypeVar("M", bound=ConsumerMessage)
 
 FETCH_WAIT_S = 1.0
 # How long the broker holds a fetch that finds nothing. Whatever else is asked of it on that connection waits behind (the
@@ -106,7 +110,7 @@ class BatchConsumer(driver.Consumer):
         return await super()._getmany(active - full, FULL_WAIT_S if full else timeout)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
-        """One message per partition of `z0.commands`, one per record of anything else."""
+        """One message per partition."""
         self._rewound = {tp for tp, under_way in self._going_back.items() if under_way}
         fetched_now, active = await self._wait_next_records(timeout)
         records = dict(fetched_now or {})
@@ -125,8 +129,7 @@ class BatchConsumer(driver.Consumer):
             if tp.topic == COMMANDS:
                 yield tp, self._batch_message(tp, fetched)
             else:
-                for record in fetched:
-                    yield tp, self._to_message(tp, record)
+                yield tp, self._changelog_message(tp, fetched)
 
     def _pass_markers(self, active: set[TP]) -> None:
         """
@@ -141,9 +144,21 @@ class BatchConsumer(driver.Consumer):
                 if self.is_settled and position is not None and position > done:
                     self._acked_to[tp] = position
 
+    def _changelog_message(self, tp: TP, fetched: list[Any]) -> ChangelogMessage:
+        message = self._message(ChangelogMessage, tp, fetched[-1])
+        read = self._read_offset[tp]
+        message.records = fetched if read is None else [record for record in fetched if record.offset >= read]
+        return message
+
     def _batch_message(self, tp: TP, fetched: list[Any]) -> BatchMessage:
-        last = fetched[-1]
-        message = BatchMessage(
+        message = self._message(BatchMessage, tp, fetched[-1])
+        message.batch = FetchedCommands(tp.partition, self._follows.get(tp, NOTHING_READ), fetched)
+        self._follows[tp] = message.offset
+        return message
+
+    def _message(self, of: type[M], tp: TP, last: Any) -> M:
+        """A message that stands for all records up to the last."""
+        return of(
             tp.topic,
             tp.partition,
             last.offset,
@@ -156,9 +171,6 @@ class BatchConsumer(driver.Consumer):
             tp=tp,
             generation_id=self.app.consumer_generation_id,
         )
-        message.batch = FetchedCommands(tp.partition, self._follows.get(tp, NOTHING_READ), fetched)
-        self._follows[tp] = last.offset
-        return message
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Fetch and deliver until the fetcher stops. No gap bookkeeping: it costs more than all the rest together."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from tables.base import SnapshotTable
 from z0.names import LEDGERS_CHANGELOG, LEDGERS_TABLE
 
+RECOVERY_MESSAGES: Final = 1  # each stands for all records of a fetch; more would only wait in memory
 FLOOR_KEY: Final = b"!floor"
 
 
@@ -24,7 +25,13 @@ def new_table(app: Any, name: str, changelog: str, partitions: int) -> SnapshotT
     )
     topic.acks = False
     table = SnapshotTable(
-        app, name=name, partitions=partitions, key_type=bytes, value_type=bytes, changelog_topic=topic, recovery_buffer_size=500
+        app,
+        name=name,
+        partitions=partitions,
+        key_type=bytes,
+        value_type=bytes,
+        changelog_topic=topic,
+        recovery_buffer_size=RECOVERY_MESSAGES,
     )
     added: SnapshotTable = app.tables.add(table)
     return added
