@@ -203,7 +203,13 @@ class BatchConsumer(driver.Consumer):
 
     async def perform_seek(self) -> None:
         """Go back to the committed offsets; the next batch of each partition follows the record before it."""
-        await super().perform_seek()
+        mine = {tp for tp in self.assignment() if tp.topic == COMMANDS}
+        self._rewound |= mine  # what is being fetched comes from where reading was before
+        self._going_back.update(mine)
+        try:
+            await super().perform_seek()
+        finally:
+            self._going_back.subtract(mine)
         for tp, offset in self._read_offset.items():
             if tp.topic == COMMANDS:
                 self._follows[tp] = offset - 1 if offset is not None else NOTHING_READ
