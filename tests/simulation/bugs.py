@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from tables.store import Fenced
+from tables import store
 from z0.domain.expiry import expiry_drafts
 from z0.errors import EpochDead
 from z0.log import recovery
@@ -77,11 +77,11 @@ def expiry_by_wall_clock(patch: pytest.MonkeyPatch) -> None:
 def stale_snapshot_believed(patch: pytest.MonkeyPatch) -> None:
     """The newest record of a key counts, whoever wrote it."""
 
-    def apply(self: Any, partition: int, key: bytes, value: bytes) -> None:
-        if not key.startswith(b"!claim:"):
-            self.put(partition, key, value)
+    def add(self: Any, key: bytes, value: bytes) -> None:
+        if not key.startswith(store.CLAIM_PREFIX):
+            self.changes[key] = value
 
-    patch.setattr(Fenced, "_apply", apply)
+    patch.setattr(store._Fold, "add", add)
 
 
 BUGS: Final[tuple[Plant, ...]] = (

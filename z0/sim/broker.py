@@ -67,6 +67,8 @@ class Broker:
         self.changelogs: dict[tuple[str, int], Changelog] = defaultdict(Changelog)
         self.owners: dict[int, tuple[int, str]] = {}  # partition -> epoch, address: the highest epoch counts
         self.letters: list[Letter] = []
+        self.configs: list[Record] = []
+        self._configs_moved = asyncio.Event()
         self._moved = asyncio.Event()
         self._facts_moved = asyncio.Event()
 
@@ -93,6 +95,16 @@ class Broker:
         """What every client follows: the highest epoch, not the latest record."""
         if epoch > self.owners.get(partition, (-1, ""))[0]:
             self.owners[partition] = (epoch, address)
+
+    def land_config(self, value: bytes) -> None:
+        """A version of a config lands on the topic that all workers follow."""
+        self.configs.append(Record(len(self.configs), b"", value, self.clock.wall_ms()))
+        self._configs_moved.set()
+        self._configs_moved = asyncio.Event()
+
+    async def until_configs(self) -> None:
+        """Until there is a new one."""
+        await self._configs_moved.wait()
 
     async def until_commands(self, timeout_s: float) -> None:
         """Until there is a new command, or the time is over."""

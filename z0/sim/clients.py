@@ -13,6 +13,7 @@ import msgspec
 from z0.client.partitioner import partition_of
 from z0.domain.answer import Answer
 from z0.domain.outcome import Outcome, is_transient
+from z0.sim.configured import FACT
 from z0.sim.machine import Cluster
 from z0.sim.plan import Door, Flow, Step
 from z0.sim.worker import Worker
@@ -58,7 +59,7 @@ class Clients:
 
     async def run(self, flow: Flow) -> None:
         """One flow, to its end."""
-        accepted = True
+        accepted, fact = True, b""
         for step in flow.steps:
             await asyncio.sleep(step.pause_ms / 1000)
             if step.only_if_accepted and not accepted:
@@ -66,8 +67,10 @@ class Clients:
             if step.door is Door.KAFKA:
                 await self._produce(step)
             else:
-                answers = await self.ask(step.commands)
+                answers = await self.ask([command.replace(FACT, fact) for command in step.commands])
                 accepted = all(answer.outcome is Outcome.ACCEPTED for answer in answers)
+                if b'"op":"append"' in step.commands[0]:
+                    fact = f"{answers[0].ledger_id}.{answers[0].seq}".encode()
 
     async def _produce(self, step: Step) -> None:
         for command in step.commands:

@@ -27,5 +27,6 @@ class Evidence:
     struck: Counter[str]
     history: list[tuple[float, str, str]]
     virtual_s: float
+    ended_ms: int  # the brokers' clock at the end
     callbacks: int
     rebalances: int

@@ -9,7 +9,7 @@ from typing import Any, Final
 from z0.clock import Clock
 from z0.sim.loop import OUTSIDE, VirtualLoop
 
-START_MS: Final = 1_800_000_000_000
+START_MS: Final = 1_799_999_990_000  # ten seconds before an hour is full everywhere, and before midnight in Los Angeles
 SLOW_SHARE: Final = 0.02
 _MEAN_S: Final = 0.002
 

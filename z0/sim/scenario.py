@@ -24,6 +24,7 @@ from z0.sim.workload import TENANT
 
 REST_MAX_S: Final = 180.0
 LOOK_S: Final = 0.25
+DUE_S: Final = 2.5  # until then everything that was due at rest has been released, asked for or not
 
 
 def play(plan: Plan) -> Evidence:
@@ -101,6 +102,7 @@ class Scenario:
         self._calm()
         await self._rest()
         if self.at_rest:
+            await asyncio.sleep(DUE_S)
             await self._last_look()
             await self._rest()
 
@@ -235,6 +237,7 @@ class Scenario:
             struck=cluster.armed.struck,
             history=cluster.history,
             virtual_s=cluster.loop.time(),
+            ended_ms=broker.clock.wall_ms(),
             callbacks=cluster.loop.callbacks,
             rebalances=cluster.group.rebalances,
         )

@@ -10,6 +10,8 @@ from sinks.base import StoreUnavailable
 from sinks.policy import Backoff, BatchLimit, Policy
 from sinks.runner import Runner
 from sinks.testing import MemoryDeadLetters
+from z0.domain.config import encode_version, version_of_fact
+from z0.domain.facts import FactType
 from z0.errors import SinkStopped
 from z0.log.ports import Record
 from z0.log.reader import Read
@@ -121,11 +123,11 @@ class SimSink:
 
     def _commit(self) -> None:
         for partition, reads, position in self._added:
-            self._store.rows += [
-                Row(partition, read.offset, read.fact.id, read.value)
-                for read in reads
-                if read.standing is Standing.VALID and read.fact is not None
-            ]
+            for read in reads:
+                if read.standing is Standing.VALID and read.fact is not None:
+                    self._store.rows.append(Row(partition, read.offset, read.fact.id, read.value))
+                    if read.fact.type == FactType.CONFIG:  # what the sink `configs` does with it
+                        self._machine.cluster.broker.land_config(encode_version(version_of_fact(read.fact.data)))
             self._store.positions[partition] = position
 
     async def close(self) -> None:

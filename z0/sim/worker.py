@@ -14,11 +14,12 @@ from streams.host import EngineHost
 from streams.lease import GroupLease
 from z0.client.partitioner import partition_of
 from z0.config import Config
+from z0.configs.book import Book
+from z0.configs.reader import fill
 from z0.domain.answer import Answer
 from z0.log.engine import Host, Limits, PartitionEngine, Ports
 from z0.log.inbox import DirectGroup
 from z0.log.index import CommandIndex
-from z0.log.memory import NoPolicies
 from z0.sim.appends import SimLog, SimOutbox
 from z0.sim.delivery import SimConsumer
 from z0.sim.disk import Disk, GatedIndex, GatedSnapshots
@@ -63,7 +64,7 @@ class SimHost(EngineHost):
             outbox=SimOutbox(self._machine),
             lease=self.lease,
             clock=self.clock,
-            policies=NoPolicies(),
+            policies=self._configs.book,
             open_index=self._open_index,
             partition_of=lambda ledger_id: partition_of(ledger_id, partitions),
             command_bounds=self._command_bounds,
@@ -73,6 +74,11 @@ class SimHost(EngineHost):
 
     def _open_index(self, partition: int) -> CommandIndex:
         return GatedIndex(self._machine, self._disk.indexes[partition])
+
+    @property
+    def book(self) -> Book:
+        """Its copy of all configs."""
+        return self._configs.book
 
     @property
     def address(self) -> str:
@@ -115,7 +121,8 @@ class Worker:
         self._queue: deque[Any] = deque()
         self._queued = asyncio.Event()
         self._recovery: asyncio.Task[None] | None = None
-        for part in (self.consumer.drain(), self._agent(), self._commit(), self._tick(), self._membership()):
+        self._configs_read = asyncio.Event()
+        for part in (self.consumer.drain(), self._agent(), self._commit(), self._tick(), self._configs(), self._membership()):
             self.process.spawn(part).add_done_callback(self._ended)
 
     async def _membership(self) -> None:
@@ -187,6 +194,7 @@ class Worker:
     async def _recover(self, partitions: Sequence[int]) -> None:
         for table in self.host.twins.tables:
             await table.recover(partitions)
+        await self._configs_read.wait()
         await self.consumer.perform_seek()
         self.consumer.resume_flow()
         if self.consumer.is_settled:  # as `streams.app` does when Faust says that a rebalance is complete
@@ -215,6 +223,17 @@ class Worker:
             self.machine.gate("acknowledge.after")
 
         return acknowledge
+
+    async def _configs(self) -> None:
+        """As `z0.configs.reader`: all there are, before any engine decides; then what comes."""
+        broker, read = self.cluster.broker, 0
+        while True:
+            await self.machine.trip()
+            fill(self.host.book, broker.configs[read:])
+            read = len(broker.configs)
+            self._configs_read.set()
+            if read == len(broker.configs):
+                await broker.until_configs()
 
     async def _tick(self) -> None:
         """As the timer of `streams.app`."""

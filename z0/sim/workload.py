@@ -26,6 +26,7 @@ from z0.domain.commands import (
     UpdateEntity,
 )
 from z0.domain.entity import Changes, Status
+from z0.sim import configured
 from z0.sim.plan import Door, Flow, Step
 
 TENANT: Final = "tenant_1"
@@ -43,17 +44,20 @@ class Workload:
         self._until_ms = until_ms
         self._ledgers = [f"account_acct_{n}" for n in range(random.randint(2, 5))]
         self._ids = 0
+        self._configs = random.choice((0, 0, 2, 4, 6))
         self._sent: list[tuple[int, bytes]] = []  # (when, command): what may be repeated later
 
     def flows(self, count: int) -> tuple[Flow, ...]:
         """The ledgers' beginnings, then a random mixture."""
         flows = [flow for ledger in self._ledgers for flow in self._opening(ledger)]
+        flows += [self._put_config(self._random.randrange(100, 900), number) for number in range(self._configs)]
         kinds, weights = zip(*_KINDS, strict=True)
         for kind in self._random.choices(kinds, weights, k=count):
             at_ms = self._random.randrange(500, self._until_ms)
             flow: Flow = kind(self, at_ms)
             flows.append(flow)
-            self._sent += [(at_ms, command) for step in flow.steps for command in step.commands]
+            if flow.name != "transfer":  # repeated by another, out of its order, it would be money that nobody gave
+                self._sent += [(at_ms, command) for step in flow.steps for command in step.commands]
         return tuple(sorted(flows, key=lambda flow: flow.at_ms))
 
     # Ways in -------------------------------------------------------------------------------------
@@ -184,6 +188,51 @@ class Workload:
         self._ledgers.append(ledger)
         return Flow(at_ms, "create", (create, add))
 
+    # Under configs ---------------------------------------------------------------------------------
+
+    def _config(self, at_ms: int) -> Flow:
+        """A later version of a config, where there are any."""
+        return self._put_config(at_ms, self._random.randrange(self._configs)) if self._configs else self._spend(at_ms)
+
+    def _put_config(self, at_ms: int, number: int) -> Flow:
+        entity = f"acct_{number % 2}" if number >= 4 else None
+        put = configured.put_config(self._random, self._base("config"), number, at_ms, entity)
+        return Flow(at_ms, "config", (self._step(put),))
+
+    def _transfer(self, at_ms: int) -> Flow:
+        source, target = self._random.choice(self._ledgers), self._random.choice(self._ledgers)
+        bases = (self._base("transfer", source), self._base("out", source), self._base("in", target))
+        steps = configured.transfer(bases, self._amount(20), self._random.choice((None, 600, 4_000)))
+        pause_ms = self._random.choice((0, 500))
+        times = [self._random.choice((1, 1, 2)) for _ in steps]
+        return self._saga(at_ms, "transfer", [step for step, n in zip(steps, times, strict=True) for _ in range(n)], pause_ms)
+
+    def _charge(self, at_ms: int) -> Flow:
+        ledger = self._random.choice(self._ledgers)
+        bases = tuple(self._base("charge", ledger) for _ in range(4))
+        return self._saga(at_ms, "charge", configured.charge(bases, self._amount(9))[: self._random.randint(2, 4)], 100)
+
+    def _saga(self, at_ms: int, name: str, commands: list[Command], pause_ms: int) -> Flow:
+        steps = (self._step(c, door=Door.DIRECT, only_if_accepted=True, pause_ms=pause_ms) for c in commands)
+        return Flow(at_ms, name, tuple(steps))
+
+    def _ask_first(self, at_ms: int) -> Flow:
+        base = self._base("ask")
+        amount = self._amount(15) if self._random.random() < 0.8 else None
+        ask = configured.ask_first(self._random, base, amount)
+        door = Door.DIRECT if ask.__struct_config__.tag == "check" else None
+        steps = [self._step(ask, door=door)]
+        if self._random.random() < 0.6 and door is None:
+            closing = {**self._base("confirm", base["ledger_id"]), "reservation_id": base["id"]}
+            steps.append(self._step(Confirm(**closing), pause_ms=self._random.choice((0, 1_000))))
+        return Flow(at_ms, "ask first", tuple(steps))
+
+    def _invocation(self, at_ms: int) -> Flow:
+        return Flow(at_ms, "invocation", (self._step(configured.invocation(self._base("call"))),))
+
+    def _access(self, at_ms: int) -> Flow:
+        return Flow(at_ms, "access", (self._step(configured.access(self._random, self._base("access"))),))
+
     def _home(self, ledger: str) -> int:
         return partition_of(ledger, self._partitions)
 
@@ -201,4 +250,10 @@ _KINDS: Final[tuple[tuple[_Kind, int], ...]] = (
     (Workload._misuse, 6),
     (Workload._update, 3),
     (Workload._create_late, 4),
+    (Workload._config, 4),
+    (Workload._transfer, 8),
+    (Workload._charge, 4),
+    (Workload._ask_first, 14),
+    (Workload._invocation, 5),
+    (Workload._access, 2),
 )

@@ -60,10 +60,14 @@ class Answers:
             return
         key = (command["tenant_id"], command["ledger_id"], command["id"])
         fact = self._by_command.get(key)
+        if command["op"] == "check" and outcome == "accepted":
+            return
         if command["op"] == "read":
             self._check_read(told, command)
         elif outcome in UNRECORDED:
             self._check_unrecorded(told, command, fact, digest_of)
+        elif fact is None and command["op"] == "put_config" and outcome != "accepted" and not told.answer.seq:
+            return  # a config that never came to be has no ledger that could remember the refusal
         elif fact is None:
             self._report("answer", f"{key[2]} was told {outcome}, and the log has no such command")
         else:

@@ -4,14 +4,18 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from z0.sim.auditor.answers import Answers, Key
 from z0.sim.auditor.book import Book
 from z0.sim.auditor.doors import KafkaDoor
 from z0.sim.auditor.log import Chains, Seen, valid_facts
 from z0.sim.auditor.rules import Rules
+from z0.sim.auditor.terms import Terms
+from z0.sim.auditor.transfers import check_transfers
 from z0.sim.evidence import Evidence
+
+EXPIRED_WITHIN_MS: Final = 2_000
 
 
 class Violation(NamedTuple):
@@ -50,35 +54,45 @@ class _Auditor:
         self._created: dict[str, Seen] = {}
         self._views: dict[str, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
         self._sent = _sent(evidence)
+        self._terms = Terms(self._report)
 
     def run(self) -> Audit:
         for problem in self._evidence.problems:
             self._report("liveness", problem)
-        facts = [self._partition(p) for p in range(len(self._evidence.facts))]
+        facts = [self._read(p) for p in range(len(self._evidence.facts))]
+        for partition in facts:
+            self._partition(partition)
         Answers(self._report, self._by_command, self._created, self._views).check(self._evidence.told, digest_of)
         door = KafkaDoor(self._report, self._by_command, self._created, digest_of)
         if not self._evidence.problems:  # what did not come to rest has not answered for everything yet
             door.check(self._evidence.commands, self._evidence.commands_at_s, self._evidence.letters)
             self._check_sink(facts)
+            self._check_leaks()
+            check_transfers((seen for partition in facts for seen in partition), self._refused_arrivals(), self._report)
         return self._found
 
     def _report(self, rule: str, text: str) -> None:
         self._found.violations.append(Violation(rule, text))
 
-    def _partition(self, partition: int) -> list[Seen]:
+    def _read(self, partition: int) -> list[Seen]:
         records = self._evidence.facts[partition]
         facts = valid_facts(partition, records, self._evidence.facts_at_s[partition])
-        chains, rules = Chains(self._report), Rules(self._report)
-        applied = -1
         for seen in facts:
-            chains.add(seen)
-            applied = self._check_cause(seen, applied)
-            self._book(seen, rules)
+            if seen.fact["type"] == "config":
+                self._terms.learn(seen.fact)
         claims = sum(record.key == b"!claim" for record in records)
         self._found.claims += claims
         self._found.facts += len(facts)
         self._found.void += len(records) - claims - len(facts)
         return facts
+
+    def _partition(self, facts: list[Seen]) -> None:
+        chains, rules = Chains(self._report), Rules(self._report, self._terms)
+        applied = -1
+        for seen in facts:
+            chains.add(seen)
+            applied = self._check_cause(seen, applied)
+            self._book(seen, rules)
 
     def _book(self, seen: Seen, rules: Rules) -> None:
         fact = seen.fact
@@ -115,6 +129,23 @@ class _Auditor:
         if cause["offset"] <= applied:
             self._report("order", f"{seen.fact['id']} comes from offset {cause['offset']}, after {applied}")
         return max(applied, int(cause["offset"]))
+
+    def _check_leaks(self) -> None:
+        """No reservation outlives its time by more than the worker's timer needs, also where nobody asks."""
+        now_ms = self._evidence.ended_ms
+        for ledger, book in self._books.items():
+            for name in book.due(now_ms - EXPIRED_WITHIN_MS):
+                late_ms = now_ms - book.holds[name].expires_at
+                self._report("leak", f"{ledger}: {name} should have ended {late_ms} ms ago and is open")
+
+    def _refused_arrivals(self) -> list[str]:
+        """Transfers that the ledger which they were for refused, by the command that let them leave."""
+        names = []
+        for (*key, _), command in self._sent.items():
+            seen = self._by_command.get((key[0], key[1], key[2]))
+            if command.get("kind") == "transfer" and (seen is None or seen.fact["type"] == "decision"):
+                names.append(command["correlation_id"])
+        return names
 
     def _check_sink(self, facts: list[list[Seen]]) -> None:
         """The store behind the sink has every fact that counts, once, to the byte, and nothing else."""

@@ -25,9 +25,10 @@ def units(amount: str) -> int:
 class OpenHold:
     """One reservation that is open."""
 
-    currency: str
+    currency: str | None  # None: a place only
     amount: int
     expires_at: int
+    is_transfer: bool = False
 
 
 @dataclass
@@ -84,15 +85,19 @@ class Book:
             for name in fact["data"]["reservations"]:
                 self._close(name)
             return
-        sums, amount = self.sums[fact["currency"]], units(fact["amount"])
+        currency = fact.get("currency")
+        sums, amount = self.sums[currency] if currency else {}, units(fact.get("amount", "0"))
         if subtype == "reserved":
-            self.holds[fact["reservation_id"]] = OpenHold(fact["currency"], amount, fact["expires_at"])
-            sums["reserved"] += amount
+            is_transfer = fact.get("purpose") == "transfer"
+            self.holds[fact["reservation_id"]] = OpenHold(currency, amount, fact["expires_at"], is_transfer)
+            if currency:
+                sums["reserved"] += amount
         elif subtype == "released":
             self._close(fact["reservation_id"])
         elif subtype in ("confirmed", "transferred_out"):
             self._close(fact["reservation_id"])
-            sums["spent" if subtype == "confirmed" else "transferred_out"] += amount
+            if currency:
+                sums["spent" if subtype == "confirmed" else "transferred_out"] += amount
         elif subtype == "transferred_in":
             sums["transferred_in"] += amount
         elif subtype == "deducted":
@@ -100,7 +105,8 @@ class Book:
 
     def _close(self, name: str) -> None:
         hold = self.holds.pop(name)
-        self.sums[hold.currency]["reserved"] -= hold.amount
+        if hold.currency:
+            self.sums[hold.currency]["reserved"] -= hold.amount
 
     def view(self) -> dict[str, Any]:
         """What a reader must be shown of it."""

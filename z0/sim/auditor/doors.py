@@ -71,7 +71,7 @@ class KafkaDoor:
         self._at_home(place, record, command, at_s, reasons)
 
     def _at_home(self, place: str, record: CommandRecord, command: dict[str, Any], at_s: float, reasons: set[str]) -> None:
-        if command["op"] == "read":
+        if command["op"] in ("read", "check"):
             return
         seen = self._by_command.get((command["tenant_id"], command["ledger_id"], command["id"]))
         mine = seen is not None and seen.fact["digest"] == self._digest_of(record.value or b"")
@@ -79,7 +79,9 @@ class KafkaDoor:
         known = created is not None and created.fact["tenant_id"] == command["tenant_id"]
         if not mine and not reasons:
             self._report("lost", f"{place} ({command['id']}) left neither a fact nor a letter")
-        if "id_reused" in reasons and (seen is None or mine):
+        # A letter is sent before its round counts: where the round is lost, the command is decided again, and its fact wins.
+        before = seen is not None and min(at for _, at in self._letters.get(place, [("", at_s)])) < seen.at_s
+        if "id_reused" in reasons and (seen is None or (mine and not before)):
             self._report("letter", f"{place} has a letter id_reused, and the log has no other body under that id")
         if "unknown_entity" in reasons and known and created is not None and created.at_s < at_s:
             self._report("letter", f"{place} has a letter unknown_entity, and its ledger was there before it")

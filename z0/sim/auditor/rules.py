@@ -3,19 +3,38 @@ What a decision must look like in the light of the book before it. Owns: the rul
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from z0.sim.auditor.book import Book, units
 from z0.sim.auditor.log import Report, Seen
+from z0.sim.auditor.terms import Asked, Terms
+
+SPENDS: Final = frozenset({"reserve", "authorize", "deduct_budget"})
+Json = dict[str, Any]
+
+
+def _asked(command: Json, book: Book) -> Asked | None:
+    """What a command would have limits count; None: nothing."""
+    op, amount, currency = command["op"], command.get("amount"), command.get("currency")
+    if op == "append" and command["type"] == "invocation":
+        return Asked("invocations", units(amount or "0"), currency)
+    if (op in SPENDS and command.get("purpose") != "transfer") or (op == "append" and command["type"] == "charge"):
+        return Asked("spend", units(amount or "0"), currency)
+    hold = book.holds.get(command.get("reservation_id", ""))
+    more = units(amount or "0") - hold.amount if hold is not None else 0
+    if op == "confirm" and hold is not None and not hold.is_transfer and more > 0:
+        return Asked("spend", more, hold.currency, places=0)
+    return None
 
 
 class Rules:
     """Checks one fact against its ledger's book, which has not folded it yet."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, terms: Terms) -> None:
         self._report = report
+        self._terms = terms
 
-    def check(self, book: Book, seen: Seen, command: dict[str, Any] | None) -> None:
+    def check(self, book: Book, seen: Seen, command: Json | None) -> None:
         """Everything that can be said before the fact is booked."""
         fact = seen.fact
         if fact.get("command_id") is None:
@@ -36,72 +55,115 @@ class Rules:
         for name, sums in book.sums.items():
             if min(sums.values()) < 0:
                 self._report("conservation", f"{fact['id']}: a sum is below zero: {name} {sums}")
-            if book.available(name) < 0:
-                self._report("overdraft", f"{fact['id']}: {name} is {book.available(name)} units below zero")
             if sums["reserved"] != book.held(name):
                 self._report("conservation", f"{fact['id']}: reserved is not what the open holds hold")
         told, currency = fact.get("available"), fact.get("currency")
         if told is not None and currency is not None and units(told) != book.available(currency):
-            self._report(
-                "conservation", f"{fact['id']} says that {told} {currency} is available, it is {book.available(currency)}"
-            )
+            self._report("conservation", f"{fact['id']} says that {told} {currency} is there, it is {book.available(currency)}")
 
-    def _uncommanded(self, book: Book, fact: dict[str, Any]) -> None:
-        if (fact["type"], fact.get("subtype")) != ("budget", "expired"):
+    # Without a command ---------------------------------------------------------------------------
+
+    def _uncommanded(self, book: Book, fact: Json) -> None:
+        kind = (fact["type"], fact.get("subtype"))
+        if kind == ("lifecycle", "created") and fact["ledger_id"].startswith("config_") and fact["seq"] == 1:
+            return  # a config's first version makes its ledger
+        if kind != ("budget", "expired"):
             self._report("command", f"{fact['id']} has no command and is no expiry")
             return
         total = 0
         for name, amount in fact["data"]["reservations"].items():
-            hold = book.holds.get(name)
-            if hold is None:
-                self._report("expiry", f"{fact['id']} expires {name}, which is not open")
-                continue
-            total += hold.amount
-            if units(amount) != hold.amount or fact["currency"] != hold.currency:
-                self._report("expiry", f"{fact['id']} gives back another amount than {name} held")
-            if hold.expires_at > fact["recorded_at"]:
-                early = hold.expires_at - fact["recorded_at"]
-                self._report("expiry", f"{fact['id']} expires {name} {early} ms before its time")
-        if total != units(fact["amount"]):
+            total += self._expired(book, fact, name, amount)
+        if total != units(fact.get("amount", "0")):
             self._report("expiry", f"{fact['id']} gives back {fact['amount']}, its reservations held {total}")
 
-    def _accepted(self, book: Book, fact: dict[str, Any], command: dict[str, Any]) -> None:
-        op, amount = command["op"], command.get("amount")
-        asked = units(amount) if amount is not None else None
-        if op != "create_entity" and book.created is None:
-            self._report("decision", f"{fact['id']}: {op} was accepted on a ledger that does not exist")
-        if op in ("confirm", "release"):
-            self._closing(book, fact, command, asked)
-            return
-        if asked is not None and (asked != units(fact["amount"]) or command["currency"] != fact["currency"]):
-            self._report("decision", f"{fact['id']}: {op} of {amount} {command['currency']} became {fact['amount']}")
-        if op in ("reserve", "deduct_budget") and asked is not None and asked > book.available(command["currency"]):
-            self._report("overdraft", f"{fact['id']}: {op} of {amount}, there was {book.available(command['currency'])}")
-        if op == "reserve" and fact["reservation_id"] in book.holds:
-            self._report("decision", f"{fact['id']} opens {fact['reservation_id']}, which is open")
+    def _expired(self, book: Book, fact: Json, name: str, amount: str) -> int:
+        hold = book.holds.get(name)
+        self._terms.closed(fact["ledger_id"], name, None)
+        if hold is None:
+            self._report("expiry", f"{fact['id']} expires {name}, which is not open")
+            return 0
+        if units(amount) != hold.amount or fact.get("currency") != hold.currency:
+            self._report("expiry", f"{fact['id']} gives back another amount than {name} held")
+        if hold.expires_at > fact["recorded_at"]:
+            self._report("expiry", f"{fact['id']} expires {name} {hold.expires_at - fact['recorded_at']} ms before its time")
+        return hold.amount
+
+    # Accepted ------------------------------------------------------------------------------------
+
+    def _accepted(self, book: Book, fact: Json, command: Json) -> None:
+        op, asked = command["op"], _asked(command, book)
         if op == "create_entity" and book.created is not None:
             self._report("decision", f"{fact['id']}: the ledger was created before")
+        if op != "create_entity" and book.created is None:
+            self._report("decision", f"{fact['id']}: {op} was accepted on a ledger that does not exist")
+        if asked is not None:
+            for key in self._terms.exceeded(fact, book, asked):
+                self._report("cap", f"{fact['id']}: {op} passes {key}")
+        if op in ("confirm", "release"):
+            self._closing(book, fact, command)
+            return
+        self._as_asked(fact, command)
+        if op in ("reserve", "authorize"):
+            self._opening(book, fact, command)
+        if fact.get("currency") and (op in SPENDS or (op == "append" and fact["type"] == "charge")):
+            self._covered(book, fact, units(fact["amount"]))
+        if asked is not None:
+            self._terms.count(fact, asked)
 
-    def _closing(self, book: Book, fact: dict[str, Any], command: dict[str, Any], asked: int | None) -> None:
-        name = command["reservation_id"]
+    def _as_asked(self, fact: Json, command: Json) -> None:
+        amount = command.get("amount")
+        if amount is not None and (units(amount), command["currency"]) != (units(fact["amount"]), fact["currency"]):
+            self._report("decision", f"{fact['id']}: {command['op']} of {amount} became {fact['amount']} {fact['currency']}")
+
+    def _covered(self, book: Book, fact: Json, more: int) -> None:
+        """What is taken must be there, or within the overdraft."""
+        currency = fact["currency"]
+        left = book.available(currency) - more
+        if left < 0 and left < -self._terms.overdraft(fact, currency):
+            self._report("overdraft", f"{fact['id']} takes {more} units of {currency}, there were {book.available(currency)}")
+
+    def _opening(self, book: Book, fact: Json, command: Json) -> None:
+        if fact["reservation_id"] in book.holds:
+            self._report("decision", f"{fact['id']} opens {fact['reservation_id']}, which is open")
+        ttl_ms = self._terms.ttl_ms(fact, command.get("ttl_ms"))
+        if fact["expires_at"] != fact["recorded_at"] + ttl_ms:
+            self._report(
+                "expiry", f"{fact['id']} ends at {fact['expires_at']}, it should {ttl_ms} ms after {fact['recorded_at']}"
+            )
+
+    def _closing(self, book: Book, fact: Json, command: Json) -> None:
+        name, amount = command["reservation_id"], command.get("amount")
         hold = book.holds.get(name)
         if hold is None:
             self._report("decision", f"{fact['id']} closes {name}, which is not open")
             return
-        expected = hold.amount if asked is None else asked
-        if units(fact["amount"]) != expected or expected > hold.amount:
-            self._report("decision", f"{fact['id']} closes {name} with {fact['amount']}, it held {hold.amount}")
+        settled = hold.amount if amount is None else units(amount)
+        if hold.currency is not None and units(fact["amount"]) != settled:
+            self._report("decision", f"{fact['id']} closes {name} with {fact['amount']}, not {settled}")
+        if settled > hold.amount:
+            if not self._terms.tops_up(fact):
+                self._report("decision", f"{fact['id']} takes more than {name} held")
+            self._covered(book, fact, settled - hold.amount)
+        is_out = fact["subtype"] == "transferred_out"
+        if command["op"] == "confirm" and is_out != hold.is_transfer:
+            self._report("decision", f"{fact['id']}: what was held for a transfer must leave, anything else be spent")
+        self._terms.closed(fact["ledger_id"], name, None if command["op"] == "release" else settled)
 
-    def _refused(self, book: Book, fact: dict[str, Any], command: dict[str, Any]) -> None:
+    # Refused -------------------------------------------------------------------------------------
+
+    def _refused(self, book: Book, fact: Json, command: Json) -> None:
         """A refusal must have had its reason."""
-        code, amount = fact["outcome"], command.get("amount")
-        asked = units(amount) if amount is not None else 0
+        code, amount, asked = fact["outcome"], command.get("amount"), _asked(command, book)
+        wanted = units(amount) if amount is not None else 0
         hold = book.holds.get(command.get("reservation_id") or command["id"])
+        more = wanted - hold.amount if command["op"] == "confirm" and hold is not None else wanted
+        currency = command.get("currency") or (hold.currency if hold is not None else None)
         reasons: dict[str, Callable[[], bool]] = {
-            "budget_exhausted": lambda: asked > book.available(command["currency"]),
+            "budget_exhausted": lambda: more > book.available(currency or "") + self._terms.overdraft(fact, currency or ""),
+            "cap_exhausted": lambda: asked is not None and bool(self._terms.exceeded(fact, book, asked)),
             "reservation_not_open": lambda: hold is None,
             "reservation_exists": lambda: hold is not None,
-            "confirm_above_hold": lambda: hold is not None and asked > hold.amount,
+            "confirm_above_hold": lambda: hold is not None and wanted > hold.amount and not self._terms.tops_up(fact),
             "entity_exists": lambda: book.created is not None,
             "entity_not_active": lambda: book.status != "active",
         }
