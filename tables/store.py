@@ -99,18 +99,27 @@ class Fenced:
                 self.put_raw(partition, key, value)
 
     def apply_changelog_batch(self, batch: Iterable[Any], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]) -> None:
-        """Fold records of the changelog, in their order; called by Faust's recovery. A message may stand for many records."""
+        """
+        Fold records of the changelog, in their order; called by Faust's recovery. A message may stand for many records.
+
+        What the store has already is left out: a fetch may begin again before what was read, and read behind it the claim that
+        this worker has written since. Under that claim the old snapshots would be void.
+        """
         offsets: dict[TP, int] = {}
         folds: dict[int, _Fold] = {}
         for event in batch:
             message, partition = event.message, event.message.partition
-            offsets[message.tp] = max(message.offset, offsets.get(message.tp, -1))
+            if message.tp not in offsets:
+                known = self.persisted_offset(message.tp)
+                offsets[message.tp] = known if known is not None else -1
             fold = folds.get(partition)
             if fold is None:
                 fold = folds[partition] = _Fold(self.epoch(partition), has_void=self.has_void(partition))
             for record in getattr(message, "records", (message,)):
-                if record.key is not None and record.value is not None:
-                    fold.add(record.key, record.value)
+                if record.offset > offsets[message.tp]:
+                    offsets[message.tp] = record.offset
+                    if record.key is not None and record.value is not None:
+                        fold.add(record.key, record.value)
         for partition, fold in folds.items():
             self.write_raw(partition, fold.changes)
         for tp, offset in offsets.items():
@@ -195,11 +204,12 @@ class RocksStore(Fenced, FaustRocksStore):
 
 
 class MemoryStore(Fenced, FaustMemoryStore[bytes, bytes]):
-    """In memory: every start reads the whole changelog."""
+    """In memory: every start of a process reads the whole changelog."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._partitions: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+        self._read_to: dict[TP, int] = {}
 
     def put_raw(self, partition: int, key: bytes, value: bytes) -> None:
         self._partitions[partition][key] = value
@@ -216,5 +226,9 @@ class MemoryStore(Fenced, FaustMemoryStore[bytes, bytes]):
     def has_prefix(self, partition: int, prefix: bytes) -> bool:
         return any(key.startswith(prefix) for key in self._partitions[partition])
 
+    def persisted_offset(self, tp: TP) -> int | None:
+        """For as long as the process lives."""
+        return self._read_to.get(tp)
+
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
-        """Nothing persists."""
+        self._read_to[tp] = offset

@@ -33,6 +33,9 @@ class DictStore(Fenced):
     def has_prefix(self, partition: int, prefix: bytes) -> bool:
         return any(key.startswith(prefix) for key in self.data)
 
+    def persisted_offset(self, tp: TP) -> int | None:
+        return self.persisted
+
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
         self.persisted = offset
 
@@ -101,3 +104,15 @@ def test_the_next_valid_snapshot_ends_the_void() -> None:
 def test_a_claim_that_arrives_late_does_not_lower_the_epoch() -> None:
     """The largest epoch seen counts."""
     assert recover(claim(0, 9), claim(1, 5)).epoch(0) == 9
+
+
+def test_a_fetch_that_begins_again_voids_nothing_under_the_claim_that_was_written_since() -> None:
+    """The worker has recovered and claimed; a fetch from before its claim comes late, with the claim at its end."""
+    store = recover(claim(0, 1), record(1, b"a", 1, b"snapshot"))
+    store.raise_epoch(0, 7)
+    again = SimpleNamespace(tp=CHANGELOG, partition=0, offset=2)
+    again.records = [event.message for event in (claim(0, 1), record(1, b"a", 1, b"snapshot"), claim(2, 7))]
+    store.apply_changelog_batch([SimpleNamespace(message=again)], lambda key: key, lambda value: value)
+    assert store.fetch(0, b"a") == b"snapshot"
+    assert not store.has_void(0)
+    assert (store.epoch(0), store.persisted) == (7, 2)
