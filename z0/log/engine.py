@@ -50,7 +50,7 @@ class Limits(NamedTuple):
     """Bounds of one partition."""
 
     queue_commands_max: int = 20_000
-    live_entities_max: int = 50_000
+    live_entities_max: int = 20_000
     snapshot_interval_ms: int = 5_000
     queue_bytes_max: int = 16 * 1024 * 1024  # for each door; one fetch or frame may go beyond it
 
