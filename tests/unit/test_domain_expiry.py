@@ -11,6 +11,7 @@ from z0.domain.state import HOLDS_MAX, Budget, Hold, LedgerState, due_holds, pus
 from z0.domain.views import StateView
 from z0.log.deciding import RECORD_OVERHEAD_BYTES, ROUND_BYTES_MAX
 from z0.log.kafka import BATCH_BYTES_MAX
+from z0.log.working_set import DUE_MIN
 
 
 def held(*ttls: int) -> Bench:
@@ -152,3 +153,63 @@ def test_the_expiry_of_all_holds_fits_one_record_batch_whatever_their_names() ->
     size = sum(len(bytes(draft.data)) + 1_500 + RECORD_OVERHEAD_BYTES for draft in drafts)
     assert max(len(bytes(draft.data)) for draft in drafts) < 256 * 1024
     assert ROUND_BYTES_MAX + size < BATCH_BYTES_MAX
+
+
+async def test_the_timer_finds_every_reservation_of_a_ledger_outside_memory_one_after_the_other() -> None:
+    """Loaded for the first one's end, the ledger is looked at again for the second's."""
+    bench = held(1_000, 2_000, 3_000)
+    await bench.let_go()
+    for left in (["r1", "r2"], ["r2"], []):
+        bench.now += 1_000
+        bench.tick()
+        assert list(bench.state().holds) == left
+    audit(bench.records)
+
+
+async def test_the_timer_still_finds_a_ledger_that_was_away_and_whose_first_reservation_was_released() -> None:
+    """What is known of it is the end of the one that is gone; that is a reason to look, not to forget it."""
+    bench = held(1_000, 2_000)
+    bench.working._max = 1
+    bench.one(Release(id="l", tenant_id=TENANT, ledger_id=LEDGER, reservation_id="r0"))
+    await bench.snapshots.save(0, 0, bench.working.snapshot([LEDGER], len(bench.records) - 1, 0))
+    bench.working.dirty.clear()
+    bench.one(create("c2", "account_acct_2"))  # the set is full: the first ledger leaves it
+    bench.one(read())
+    for _ in range(2):
+        bench.now += 1_000
+        bench.tick()
+    assert not bench.state().holds
+    audit(bench.records)
+
+
+def test_what_is_due_at_once_on_many_ledgers_is_cut_into_rounds_that_fit_a_record_batch() -> None:
+    """After an hour without a worker all of it is due; a batch that the broker refuses would be tried for ever."""
+    bench = Bench()
+    ledgers = [f"account_acct_{n}" for n in range(12)]
+    for ledger in ledgers:
+        bench.decide(create("c", ledger), add("a", "1", ledger))
+        state = bench.state(ledger)
+        for n in range(HOLDS_MAX):
+            name = f"{n:05d}" + "r" * 95
+            state.holds[name] = Hold("USD", 0, NOW + 1_000, NOW)
+            push_expiry(state, NOW + 1_000, name)
+        bench.working.schedule(ledger, state)
+    bench.now += 1_000
+    sizes = []
+    while bench.decider.is_due(bench.now):
+        sizes.append(sum(len(value) for _, value in bench.tick().records))
+    assert max(sizes) < BATCH_BYTES_MAX
+    assert not any(bench.state(ledger).holds for ledger in ledgers)
+
+
+def test_the_index_of_expiries_does_not_grow_with_ledgers_that_come_and_go() -> None:
+    """Each time it came in anew, a ledger's reservation was one more entry until its end, an hour or a year later."""
+    bench = Bench()
+    working = bench.working
+    for turn in range(3 * DUE_MIN):
+        state = LedgerState()
+        push_expiry(state, NOW + turn, "r")
+        working.schedule(f"account_acct_{turn % 10}", state)
+        working._scheduled.clear()  # all of them have left memory
+    assert len(working._due) <= DUE_MIN + 1
+    assert sorted(set(working.take_due(NOW + 3 * DUE_MIN, 3 * DUE_MIN))) == [f"account_acct_{n}" for n in range(10)]

@@ -189,6 +189,14 @@ class Bench:
             rounds.append(round_)
         return rounds
 
+    def tick(self) -> Round:
+        """The worker's timer, where it finds something due: a round that nobody asked for."""
+        round_ = Round(len(self.records))
+        if self.decider.is_due(self.now):
+            round_ = self.decider.decide_round(self.inbox, len(self.records), self.now)
+            self.ack(round_)
+        return round_
+
     def ack(self, round_: Round) -> None:
         """The round's facts are durable."""
         start = len(self.records)

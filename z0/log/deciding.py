@@ -143,6 +143,8 @@ class Decider:
                 continue
             self._expire(state, ledger_id, round_)
             self._working.schedule(ledger_id, state)
+            if round_.bytes > ROUND_BYTES_MAX:  # after an hour without a worker all of it is due at once
+                return
 
     def _expire(self, state: LedgerState, ledger_id: str, round_: Round) -> None:
         assert state.entity is not None, "it has reservations"

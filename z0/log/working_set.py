@@ -7,6 +7,7 @@ that is acked. Only entities that are neither leave memory: the others are newer
 
 import heapq
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from z0.domain.facts import StoredFact
 from z0.domain.fold import apply_access, apply_budget, apply_caps, apply_ledger
@@ -15,6 +16,7 @@ from z0.log.ports import Snapshots
 from z0.log.snapshot import BEFORE_ALL, LedgerSnapshot, restore, take
 
 _NEVER = (BEFORE_ALL,) * 4
+DUE_MIN: Final = 10_000  # entries of the index of expiries before it is looked through for those that no longer count
 
 
 class WorkingSet:
@@ -27,7 +29,10 @@ class WorkingSet:
         self._live: dict[str, LedgerState] = {}
         self._as_of: dict[str, tuple[int, ...]] = {}
         self._due: list[tuple[int, str]] = []  # (earliest expiry, ledger id), smallest first
-        self._scheduled: dict[str, int] = {}  # live ledgers: the earliest of their entries in `_due`, the one that counts
+        # Live ledgers that were scheduled since they came in: the earliest of their entries in `_due`, the one that counts. Of a
+        # ledger that was away, any entry counts: what is there may be older than its snapshot, but is never later than need be.
+        self._scheduled: dict[str, int] = {}
+        self._due_max = DUE_MIN
         self.dirty: dict[str, None] = {}
         self.saving: dict[str, None] = {}
 
@@ -54,8 +59,6 @@ class WorkingSet:
         self._make_room()
         state = self._live[ledger_id] = restore(snapshot)
         self._as_of[ledger_id] = snapshot.as_of
-        if state.expiries:  # it was scheduled when it was live before, or by `load_expiries`
-            self._scheduled[ledger_id] = state.expiries[0][0]
         return state
 
     @property
@@ -105,6 +108,7 @@ class WorkingSet:
         """Take in when the first reservation of each entity ends, as the snapshots have it; before anything is folded."""
         self._due = [(expires_at, ledger_id) for ledger_id, expires_at in self._snapshots.expiries(self._partition)]
         heapq.heapify(self._due)
+        self._due_max = max(DUE_MIN, 2 * len(self._due))
 
     def schedule(self, ledger_id: str, state: LedgerState) -> None:
         """Remember when the first of a ledger's reservations ends; it stays known when the entity leaves memory."""
@@ -115,6 +119,18 @@ class WorkingSet:
         if known is None or first < known:
             self._scheduled[ledger_id] = first
             heapq.heappush(self._due, (first, ledger_id))
+            if len(self._due) > self._due_max:
+                self._keep_one_each()
+
+    def _keep_one_each(self) -> None:
+        """A ledger that comes and goes leaves an entry each time; the one that counts is enough."""
+        earliest: dict[str, int] = {}
+        for expires_at, ledger_id in self._due:
+            earliest[ledger_id] = min(expires_at, earliest.get(ledger_id, expires_at))
+        earliest.update(self._scheduled)
+        self._due = [(expires_at, ledger_id) for ledger_id, expires_at in earliest.items()]
+        heapq.heapify(self._due)
+        self._due_max = max(DUE_MIN, 2 * len(self._due))
 
     def is_due(self, now_ms: int) -> bool:
         """Whether a ledger's first reservation has ended."""
@@ -124,7 +140,7 @@ class WorkingSet:
         """Ledgers whose first reservation has ended; each is to be scheduled anew."""
         while limit > 0 and self._due and self._due[0][0] <= now_ms:
             expires_at, ledger_id = heapq.heappop(self._due)
-            if ledger_id in self._live and self._scheduled.get(ledger_id) != expires_at:
+            if self._scheduled.get(ledger_id, expires_at) != expires_at:
                 continue  # an earlier one was scheduled after it, and it has been seen to since
             self._scheduled.pop(ledger_id, None)
             limit -= 1
