@@ -5,7 +5,9 @@ The hash covers the stored bytes, never re-encoded ones: `value[:-75] + b"}"` is
 `,"hash":"<64 hex>"}`, carries the result. Golden files pin the format.
 """
 
+import re
 from hashlib import sha256
+from itertools import accumulate
 from typing import Final, Literal
 
 import msgspec
@@ -16,6 +18,13 @@ from z0.domain.facts import Fact, StoredFact
 from z0.domain.outcome import Outcome
 from z0.errors import FormatError
 
+# How deep a reader goes depends on who calls it: Python counts both against one limit of 1,000. What is written must be read back
+# by all of them, also inside of a fact or a snapshot.
+NESTING_MAX: Final = 256
+# Text that is not closed goes to the end, or the search would begin anew at each of its quotation marks.
+_TEXT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_DEEPER: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(_DEEPER))
 HASH_MEMBER_BYTES: Final = len(b',"hash":""}') + 64
 DIGEST_HEX: Final = 32
 
@@ -119,6 +128,8 @@ def decode_command(value: bytes) -> Command | Outcome:
     """A command, or the outcome that its bytes deserve."""
     if len(value) > COMMAND_BYTES_MAX:
         return Outcome.TOO_LARGE
+    if len(value) > 2 * NESTING_MAX and _is_too_deep(value):
+        return Outcome.MALFORMED
     try:
         if not value.isascii():
             value.decode()  # msgspec does not look into `data`: bytes that are not UTF-8 would get into the log
@@ -127,6 +138,14 @@ def decode_command(value: bytes) -> Command | Outcome:
         return _outcome_of(str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Outcome.MALFORMED
+
+
+def _is_too_deep(value: bytes) -> bool:
+    """Whether more than `NESTING_MAX` brackets are open at once, somewhere outside of text."""
+    if value.count(b"{") + value.count(b"[") <= NESTING_MAX:
+        return False
+    brackets = _TEXT.sub(b"", value).translate(None, _NO_BRACKETS)
+    return max(accumulate(map(_DEEPER.__getitem__, brackets)), default=0) > NESTING_MAX
 
 
 def _outcome_of(message: str) -> Outcome:

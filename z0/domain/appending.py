@@ -114,7 +114,7 @@ def checked_by_invariants(draft: Draft, command: Command, case: Case) -> Draft |
         if check.fact_type not in ("*", draft.type):
             continue
         instance = instance if instance is not None else _instance(draft, command, case)
-        if check.holds(instance):
+        if instance and check.holds(instance):
             continue
         if check.severity is Severity.ERROR:
             return Refusal(Outcome.INVARIANT_BROKEN, f"invariant.{check.code}", draft.currency, check.message)
@@ -125,10 +125,17 @@ def checked_by_invariants(draft: Draft, command: Command, case: Case) -> Draft |
 
 
 def _instance(draft: Draft, command: Command, case: Case) -> dict[str, Any]:
-    """The fact to be, as a JSON object: what the caller gave and what the decision adds, without the chain."""
+    """
+    The fact to be, as a JSON object: what the caller gave and what the decision adds, without the chain.
+
+    Empty where its data cannot be read (JSON may hold a number that no decoder takes): nothing proves that it holds.
+    """
     links = {name: getattr(command, name) for name in Links.__struct_fields__}
     own = {name: getattr(draft, name) for name in ("type", "subtype", "amount", "currency", "reservation_id", "expires_at")}
     given = {name: value for name, value in {**links, **own, **(draft.extras or {})}.items() if value is not None}
     given["timestamp"] = command.timestamp if command.timestamp is not None else case.now_ms
-    data = msgspec.json.decode(draft.data) if bytes(draft.data) else {}
+    try:
+        data = msgspec.json.decode(draft.data) if bytes(draft.data) else {}
+    except (msgspec.DecodeError, RecursionError):
+        return {}
     return {**msgspec.to_builtins(given), "data": data}

@@ -30,7 +30,7 @@ from z0.domain.commands import (
 )
 from z0.domain.facts import NO_DATA
 from z0.domain.ids import EntityType, entity_type, is_command_id, parse_fact_id, parse_ledger_id
-from z0.domain.money import CURRENCIES, parse_amount
+from z0.domain.money import AMOUNT_CHARS_MAX, CURRENCIES, parse_amount
 from z0.domain.outcome import Outcome
 
 
@@ -122,7 +122,7 @@ def _is_malformed_hold(command: Reserve | Authorize) -> bool:
 def _is_object(command: Command) -> bool:
     if bytes(command.data)[:1] != b"{":
         return False
-    if not isinstance(command, CreateEntity):
+    if not isinstance(command, CreateEntity | PutConfig):
         return True
     try:  # an entity's data is decoded when it is folded; valid JSON may still hold a number that no decoder takes
         _object_decoder.decode(command.data)
@@ -154,7 +154,8 @@ def _check_amount(command: Any) -> Checked:
     if kind in _PRICED and command.usage is not None and not all(map(_is_quantity, command.usage.values())):
         return Checked(Outcome.BAD_AMOUNT, None)
     if command.amount is not None:
-        units = parse_amount(command.amount)
+        # What is too long for an amount is not handed on: the texts that were read are remembered.
+        units = parse_amount(command.amount) if len(command.amount) <= AMOUNT_CHARS_MAX else None
         # A zero cost is worth recording ("every action has a cost, explicitly zero if free"); a zero hold or deposit is not.
         if units is None or (units == 0 and kind not in _ZERO_ALLOWED):
             return Checked(Outcome.BAD_AMOUNT, None)

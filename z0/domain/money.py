@@ -12,6 +12,7 @@ from typing import Final
 DECIMALS: Final = 12
 SCALE: Final = 10**DECIMALS
 WHOLE_DIGITS_MAX: Final = 26
+AMOUNT_CHARS_MAX: Final = WHOLE_DIGITS_MAX + 1 + DECIMALS
 UNITS_MAX: Final = 10 ** (WHOLE_DIGITS_MAX + DECIMALS) - 1
 # Wide enough that a product of a 38-digit price and an 18-digit quantity is exact before the one rounding.
 _WIDE = Context(prec=80, rounding=ROUND_HALF_EVEN)

@@ -129,7 +129,7 @@ def is_transient(outcome: Outcome) -> bool:
 
 
 MEANINGS: dict[Outcome, str] = {
-    Outcome.MALFORMED: "The bytes are not a command: not JSON, a field of the wrong type, an unknown or a missing field.",
+    Outcome.MALFORMED: "The bytes are not a command: not JSON, nested too deep, a field of the wrong type, unknown or missing.",
     Outcome.TOO_LARGE: "The command is larger than one record may be.",
     Outcome.UNKNOWN_COMMAND: "`op` names no command.",
     Outcome.BAD_COMMAND_ID: "`id` is not 1 to 200 visible ASCII characters.",

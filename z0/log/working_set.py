@@ -11,6 +11,7 @@ from typing import Final
 
 from z0.domain.facts import StoredFact
 from z0.domain.fold import apply_access, apply_budget, apply_caps, apply_ledger
+from z0.domain.ids import parse_ledger_id
 from z0.domain.state import LedgerState
 from z0.log.ports import Snapshots
 from z0.log.snapshot import BEFORE_ALL, LedgerSnapshot, restore, take
@@ -53,6 +54,8 @@ class WorkingSet:
         return state
 
     def _load(self, ledger_id: str) -> LedgerState | None:
+        if parse_ledger_id(ledger_id) is None:  # a command may name anything, the tables' own records too
+            return None
         snapshot = self._snapshots.load(self._partition, ledger_id)
         if snapshot is None:
             return None

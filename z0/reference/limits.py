@@ -4,6 +4,7 @@ from typing import Final
 
 from streams.app import HEARTBEAT_INTERVAL_S, SESSION_TIMEOUT_S, TICK_INTERVAL_S
 from tables.store import BLOCK_CACHE_BYTES
+from z0.codec import NESTING_MAX
 from z0.config import Config, variable
 from z0.domain import config as configs
 from z0.domain.check import METERS_MAX
@@ -49,6 +50,7 @@ def _ledger() -> list[Row]:
         ("closed reservations remembered", f"{ENDED_MAX}", "for late confirms; older ones are found in the facts"),
         ("meters in one usage", f"{METERS_MAX}", "each costs a multiplication in the ledger's only writer; `malformed`"),
         ("one command", _bytes(COMMAND_BYTES_MAX), "a round of large ones still ends in milliseconds; `too_large`"),
+        ("brackets open at once in a command", f"{NESTING_MAX}", "every reader must read it back, whoever calls it; `malformed`"),
         (
             "one record batch",
             _bytes(BATCH_BYTES_MAX),
