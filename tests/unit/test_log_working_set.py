@@ -1,15 +1,25 @@
 """The live entities and their snapshots: what may leave memory, and what a lost snapshot costs."""
 
 import asyncio
+from typing import Any
 
+import msgspec
 import pytest
+from msgspec import Raw
 
 from tests.unit.test_log_engine_world import FailingSnapshots, World
-from tests.unit.test_log_world import Bench, add, audit, create, deduct, note, read
+from tests.unit.test_log_world import LEDGER, TENANT, Bench, add, audit, create, deduct, note, read
 from z0.codec import Floor
+from z0.configs.book import Book
+from z0.domain.commands import GrantAccess, RevokeAccess
+from z0.domain.config import ConfigVersion
+from z0.domain.facts import ConfigType, Scope
 from z0.domain.outcome import Outcome
+from z0.domain.state import Counter
 from z0.log.engine import Limits
+from z0.log.snapshot import LedgerSnapshot, take
 from z0.log.snapshotting import STEP_ENTITIES_MAX, Snapshotter
+from z0.log.working_set import WorkingSet
 
 
 def account(n: int) -> str:
@@ -145,3 +155,25 @@ async def test_a_replay_of_everything_keeps_memory_bounded_and_comes_to_the_same
         assert world.snapshots.saved >= 300
         (answer,) = await world.ask(deduct("d", "5", account(7)))
         assert (answer.outcome, answer.available) == (Outcome.ACCEPTED, "0")
+
+
+async def test_a_part_that_alone_is_behind_is_written_again_before_its_entity_leaves_memory() -> None:
+    """A crash between two tables' acks: what only the counters and the roles lack is folded, and must not be lost again."""
+    cap = {"timezone": "UTC", "limits": [{"name": "n", "counts": "spend", "window": "total", "max_count": 1}]}
+    given: dict[str, Any] = {"scope": Scope.TENANT, "applies_to": "account", "tenant_id": TENANT, "version": 1}
+    book = Book()
+    book.add(ConfigVersion(id="cfg_1", type=ConfigType.CAP, effective_at=0, settings=Raw(msgspec.json.encode(cap)), **given))
+    bench = Bench(policies=book)
+    bench.decide(create(), add("a", "10"), GrantAccess(id="g", tenant_id=TENANT, ledger_id=LEDGER, grantee_id="user_1", role="r"))
+    behind = take(bench.state(), 3, 0)
+    bench.decide(deduct("d", "1"), RevokeAccess(id="v", tenant_id=TENANT, ledger_id=LEDGER, grantee_id="user_1"))
+    newest = take(bench.state(), 5, 0)
+    torn = LedgerSnapshot(newest.ledger, newest.budget, behind.caps, behind.access)
+    await bench.snapshots.save(0, 0, {LEDGER: torn})
+    working = WorkingSet(0, bench.snapshots, live_entities_max=1)
+    for fact in bench.facts:
+        working.refold(fact)
+    working.get_or_new(account(2))  # there is no room: what is clean is let go
+    state = working.get(LEDGER)
+    assert state is not None
+    assert (state.access, state.caps) == ({}, {"cfg_1/n": Counter(0, 1, 10**12)})

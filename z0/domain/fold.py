@@ -58,7 +58,7 @@ def apply(state: LedgerState, fact: Fact, fact_hash: str) -> LedgerState:
     """Fold one fact into the state that it follows; the state handed in is given away."""
     apply_ledger(state, fact, fact_hash)
     apply_budget(state, fact)
-    if fact.counted is not None or fact.subtype == FactType.EXPIRED:
+    if changes_caps(fact):
         apply_caps(state, fact)
     return apply_access(state, fact)
 
@@ -91,6 +91,11 @@ def apply_caps(state: LedgerState, fact: Fact) -> LedgerState:
         for key, start in fact.counted.items():
             _CAP_FOLDS.get((fact.type, fact.subtype), _count)(state, key, start, amount, fact)
     return state
+
+
+def changes_caps(fact: Fact) -> bool:
+    """Whether a fact may change what limits have counted."""
+    return fact.counted is not None or fact.subtype == FactType.EXPIRED
 
 
 def apply_access(state: LedgerState, fact: Fact) -> LedgerState:
@@ -288,3 +293,4 @@ _ACCESS_FOLDS: Final[dict[str, _Fold]] = {
     FactType.ACCESS_MODIFIED: _grant,
     FactType.ACCESS_REVOKED: _revoke,
 }
+ACCESS_TYPES: Final = frozenset(_ACCESS_FOLDS)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from z0.domain.facts import StoredFact
-from z0.domain.fold import apply_access, apply_budget, apply_caps, apply_ledger
+from z0.domain.fold import ACCESS_TYPES, apply_access, apply_budget, apply_caps, apply_ledger, changes_caps
 from z0.domain.ids import parse_ledger_id
 from z0.domain.state import LedgerState
 from z0.log.ports import Snapshots
@@ -100,7 +100,9 @@ class WorkingSet:
             apply_caps(state, fact)
         if fact.offset > access:
             apply_access(state, fact)
-        if fact.offset > min(ledger, budget):
+        # Of caps and access only where the fact changes them: an entity that never had the part has no offset of it.
+        lacks = min(ledger, budget, caps if changes_caps(fact) else ledger, access if fact.type in ACCESS_TYPES else ledger)
+        if fact.offset > lacks:
             self.dirty[fact.ledger_id] = None
         if fact.expires_at is not None:
             self.schedule(fact.ledger_id, state)
