@@ -15,7 +15,7 @@ from z0.domain.config import ConfigVersion
 from z0.domain.entity import Changes, Status
 from z0.domain.facts import ConfigType, Scope
 from z0.domain.outcome import Outcome
-from z0.domain.state import CHARGES_MAX, GRANTS_MAX
+from z0.domain.state import CHARGES_MAX, COUNTERS_MAX, GRANTS_MAX
 from z0.domain.views import StateView
 from z0.log.index import RETENTION_MS
 
@@ -418,3 +418,20 @@ def test_an_entity_has_at_most_so_many_grants_and_unsettled_charges() -> None:
     state.charges = dict.fromkeys(map(str, range(CHARGES_MAX)), None)  # type: ignore[assignment] # only their number counts
     more = Append(id=name(), type="charge", subtype="incurred", amount="1", currency="USD", source_id=f"{LEDGER}.3", **_base)
     assert bench.one(more).outcome is Outcome.TOO_MANY_CHARGES
+
+
+@pytest.mark.parametrize("window", ["total", "month"])
+def test_limits_that_are_gone_make_room_and_those_in_force_keep_counting(window: str) -> None:
+    """Renamed every day for half a year, another config's limits leave their counters; a total has no beginning of its own."""
+    kept = {"name": "kept", "counts": "spend", "window": window, "max_count": 10_000}
+    renamed = [
+        cap(daily(name=f"n{n}", max_count=9), version=n + 1, id="cfg_renamed", effective_at=NOW + n * 1_000)
+        for n in range(2 * COUNTERS_MAX)
+    ]
+    bench = bench_with(cap(kept), *renamed)
+    for _ in range(2 * COUNTERS_MAX):
+        bench.one(authorize("0.000001"))
+        bench.now += 1_000
+    counters = bench.state().caps or {}
+    assert len(counters) == COUNTERS_MAX
+    assert counters["cfg_cap/kept"].count == 2 * COUNTERS_MAX

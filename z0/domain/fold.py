@@ -20,6 +20,7 @@ from z0.domain.money import parse_amount
 from z0.domain.state import (
     COUNTERS_MAX,
     ENDED_MAX,
+    LIMITS_IN_FORCE_MAX,
     Charge,
     ConfigHead,
     Counter,
@@ -207,16 +208,15 @@ def _count(state: LedgerState, key: str, start: int, amount: int, fact: Fact) ->
     counter = state.caps.get(key)
     if counter is None:
         if len(state.caps) >= COUNTERS_MAX:
-            del state.caps[_oldest(state.caps)]
+            del state.caps[next(iter(state.caps))]
         counter = state.caps[key] = Counter(start)
-    elif counter.start != start:
-        counter.start, counter.count, counter.units = start, 0, 0
+    else:
+        if len(state.caps) > LIMITS_IN_FORCE_MAX:  # some are of gone limits: those that still count go behind them
+            state.caps[key] = state.caps.pop(key)
+        if counter.start != start:
+            counter.start, counter.count, counter.units = start, 0, 0
     counter.count += 1
     counter.units += amount
-
-
-def _oldest(counters: dict[str, Counter]) -> str:
-    return min(counters, key=lambda key: counters[key].start)
 
 
 def _counter(state: LedgerState, key: str, start: int) -> Counter | None:

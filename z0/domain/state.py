@@ -22,6 +22,7 @@ from z0.domain.facts import ZERO_HASH, ConfigType, Scope
 HOLDS_MAX: Final = 8_000
 CHARGES_MAX: Final = 5_000
 GRANTS_MAX: Final = 1_000  # per entity: users with a role; more belong into a group of the caller's own
+LIMITS_IN_FORCE_MAX: Final = 32  # of one entity: `z0.domain.config.LIMITS_MAX` together
 COUNTERS_MAX: Final = 128  # per entity: four times the limits of one policy, so only counters of gone limits are forgotten
 ENDED_MAX: Final = 128  # per ledger: for a late confirm or release; older ones are found in the facts
 
@@ -111,7 +112,7 @@ class LedgerState(Struct):
     expiries: list[tuple[int, str]] = []
     charges: dict[str, Charge] = {}
     ended: dict[str, Ended] = {}  # the last reservations that were closed, oldest first
-    caps: dict[str, Counter] | None = None
+    caps: dict[str, Counter] | None = None  # where there are more than are in force: the last that counted last
     access: dict[str, str] | None = None  # user id -> role
 
 
