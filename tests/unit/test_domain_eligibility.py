@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from tests.unit.test_log_world import LEDGER, NOW, TENANT, Bench, add, create, deduct, note, read, reserve
+from tests.unit.test_log_world import LEDGER, NOW, TENANT, Bench, add, audit, comparable, create, deduct, note, read, reserve
 from z0.configs.book import Book
 from z0.domain.answer import Answer, Eligibility
 from z0.domain.commands import Append, Authorize, Check, Command, Confirm, GrantAccess, Release, UpdateEntity
@@ -214,6 +214,42 @@ def test_a_confirm_above_the_hold_is_topped_up_where_the_config_says_so_and_the_
     held = plain.one(authorize("10")).reservation_id or ""
     assert plain.one(confirm(held, "101")).outcome is Outcome.BUDGET_EXHAUSTED
     assert plain.one(confirm(third, "1")).outcome is Outcome.RESERVATION_NOT_OPEN
+
+
+def test_what_is_topped_up_counts_in_the_window_in_which_it_is_spent() -> None:
+    """Reservations of a cent from before midnight would otherwise carry any amount past the cap of the day after."""
+    topped = config(ConfigType.BUDGET, {"confirm_above_hold": "topped_up"})
+    bench = bench_with(topped, cap(daily(max_amount="20", currency="USD")))
+    held = [bench.one(authorize("0.01", ttl_ms=2 * DAY)).reservation_id or "" for _ in range(4)]
+    bench.now += DAY
+    assert bench.one(confirm(held[0], "15.01")).outcome is A
+    assert left(bench)["cap.cfg_cap/daily"] == "5"
+    assert bench.one(confirm(held[1], "5.02")).outcome is Outcome.CAP_EXHAUSTED
+    assert bench.one(confirm(held[1], "5.01")).outcome is A
+    assert bench.one(confirm(held[2], "0.01")).outcome is A  # nothing more than was reserved and counted yesterday
+    assert left(bench)["cap.cfg_cap/daily"] == "0"
+    assert bench.one(confirm(held[3], "0.02")).outcome is Outcome.CAP_EXHAUSTED
+    found = audit(bench.records).states[LEDGER]
+    assert comparable(found) == comparable(bench.state())
+
+
+def test_what_is_topped_up_counts_under_a_limit_that_is_newer_than_the_reservation() -> None:
+    """As if the rest were reserved now."""
+    limit = cap(daily(max_amount="20", currency="USD"), effective_at=NOW + 1_000)
+    bench = bench_with(config(ConfigType.BUDGET, {"confirm_above_hold": "topped_up"}), limit)
+    held = bench.one(authorize("1")).reservation_id or ""
+    bench.now += 1_000
+    bench.one(confirm(held, "16"))
+    assert left(bench)["cap.cfg_cap/daily"] == "5"
+
+
+def test_what_is_topped_up_stays_within_the_greatest_amount_of_one_decision() -> None:
+    """A pricing config's bound is not passed by reserving little and confirming much."""
+    topped = config(ConfigType.BUDGET, {"confirm_above_hold": "topped_up"})
+    bench = bench_with(topped, config(ConfigType.PRICING, PRICES))
+    held = bench.one(authorize("5")).reservation_id or ""
+    assert bench.one(confirm(held, "9.1")).outcome is Outcome.PRICE_OUT_OF_BOUNDS
+    assert bench.one(confirm(held, "9")).outcome is A
 
 
 def test_a_budget_config_gives_and_bounds_the_time_of_a_reservation() -> None:

@@ -90,7 +90,8 @@ def _price_for(currency: str | None, policy: Policy) -> Price | None:
     return next(iter(policy.prices.values())) if len(policy.prices) == 1 else None
 
 
-def _refused_by_price(spend: Spend, price: Price) -> Refusal | None:
+def refused_by_price(spend: Spend, price: Price) -> Refusal | None:
+    """Whether an amount is outside the bounds of one decision."""
     if price.max_units is not None and spend.units > price.max_units:
         return Refusal(Outcome.PRICE_OUT_OF_BOUNDS, "price.max", spend.currency, f"at most {format_amount(price.max_units)}")
     if price.min_units is not None and spend.units < price.min_units:
@@ -168,7 +169,7 @@ def first_refusal(state: LedgerState, policy: Policy, spend: Spend, now_ms: int)
         if refusal is not None:
             return refusal
     refusal = refused_by_budget(state, policy, spend.units, spend.currency)
-    return refusal if refusal is not None or spend.price is None else _refused_by_price(spend, spend.price)
+    return refusal if refusal is not None or spend.price is None else refused_by_price(spend, spend.price)
 
 
 # Views -------------------------------------------------------------------------------------------

@@ -203,6 +203,13 @@ def _expire(state: LedgerState, fact: Fact) -> None:
 
 
 def _count(state: LedgerState, key: str, start: int, amount: int, fact: Fact) -> None:
+    counter = _begun(state, key, start)
+    counter.count += 1
+    counter.units += amount
+
+
+def _begun(state: LedgerState, key: str, start: int) -> Counter:
+    """The counter of a limit in the window that begins at `start`, from nothing where it counted in another."""
     if state.caps is None:
         state.caps = {}
     counter = state.caps.get(key)
@@ -210,13 +217,12 @@ def _count(state: LedgerState, key: str, start: int, amount: int, fact: Fact) ->
         if len(state.caps) >= COUNTERS_MAX:
             del state.caps[next(iter(state.caps))]
         counter = state.caps[key] = Counter(start)
-    else:
-        if len(state.caps) > LIMITS_IN_FORCE_MAX:  # some are of gone limits: those that still count go behind them
-            state.caps[key] = state.caps.pop(key)
-        if counter.start != start:
-            counter.start, counter.count, counter.units = start, 0, 0
-    counter.count += 1
-    counter.units += amount
+        return counter
+    if len(state.caps) > LIMITS_IN_FORCE_MAX:  # some are of gone limits: those that still count go behind them
+        state.caps[key] = state.caps.pop(key)
+    if counter.start != start:
+        counter.start, counter.count, counter.units = start, 0, 0
+    return counter
 
 
 def _counter(state: LedgerState, key: str, start: int) -> Counter | None:
@@ -226,9 +232,11 @@ def _counter(state: LedgerState, key: str, start: int) -> Counter | None:
 
 
 def _correct(state: LedgerState, key: str, start: int, amount: int, fact: Fact) -> None:
-    counter = _counter(state, key, start)
-    if counter is not None and fact.held is not None:
-        counter.units += amount - units(fact.held)
+    """A part gives the rest back to the window in which it was counted; what is more than was held is spent in this one."""
+    more = amount - units(fact.held) if fact.held is not None else 0
+    counter = _begun(state, key, start) if more > 0 else _counter(state, key, start)
+    if counter is not None:
+        counter.units += more
 
 
 def _uncount(state: LedgerState, key: str, start: int, amount: int, fact: Fact) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from z0.domain.commands import TTL_MS_DEFAULT, AddBudget, Append, Authorize, Confirm, DeductBudget, Release, Reserve, Settle
 from z0.domain.draft import NO_BUDGET, Case, Draft, Refusal
-from z0.domain.eligibility import Spend, counted, first_refusal, priced, refused_by_budget, refused_by_caps
+from z0.domain.eligibility import Spend, counted, first_refusal, priced, refused_by_budget, refused_by_caps, refused_by_price
 from z0.domain.facts import FactType
 from z0.domain.money import UNITS_MAX, format_amount
 from z0.domain.outcome import Outcome
@@ -152,37 +152,43 @@ def confirm(state: LedgerState, command: Confirm, case: Case) -> Draft | Refusal
     if hold is None:
         return _not_open(state, command.reservation_id)
     settled = hold.amount if case.units is None else case.units
+    counts = hold.counted
     if settled > hold.amount:
-        refusal = _refused_top_up(state, hold, settled - hold.amount, case)
+        refusal = _refused_top_up(state, hold, settled, case)
         if refusal is not None:
             return refusal
-    return _closed(state, command, hold, settled, command.amount if case.units is not None else None)
+        if case.policy.limits and not hold.is_transfer:  # the rest counts where it would if it were reserved now
+            counts = {**(counts or {}), **(counted(case.policy, Spend(settled, hold.currency), case.now_ms) or {})} or None
+    return _closed(state, command, hold, settled, counts)
 
 
-def _refused_top_up(state: LedgerState, hold: Hold, more: int, case: Case) -> Refusal | None:
+def _refused_top_up(state: LedgerState, hold: Hold, settled: int, case: Case) -> Refusal | None:
     if not case.policy.tops_up or hold.currency is None:
         return Refusal(Outcome.CONFIRM_ABOVE_HOLD, "reservation.amount", hold.currency)
+    more = settled - hold.amount
     if case.policy.limits and not hold.is_transfer:
         refusal = refused_by_caps(state, case.policy, Spend(more, hold.currency), case.now_ms, places=0)
         if refusal is not None:
             return refusal
-    return refused_by_budget(state, case.policy, more, hold.currency)
+    refusal = refused_by_budget(state, case.policy, more, hold.currency)
+    price = case.policy.prices.get(hold.currency)
+    return refusal if refusal is not None or price is None else refused_by_price(Spend(settled, hold.currency), price)
 
 
-def _closed(state: LedgerState, command: Confirm, hold: Hold, settled: int, amount: str | None) -> Draft:
+def _closed(state: LedgerState, command: Confirm, hold: Hold, settled: int, counts: dict[str, int] | None) -> Draft:
     if hold.currency is None:
         return Draft(FactType.BUDGET, FactType.CONFIRMED, reservation_id=command.reservation_id, data=command.data)
     held = format_amount(hold.amount)
     return Draft(
         FactType.BUDGET,
         FactType.TRANSFERRED_OUT if hold.is_transfer else FactType.CONFIRMED,
-        held if amount is None else amount,
+        held if command.amount is None else command.amount,
         hold.currency,
         held=held,
         available=_after(state, hold.currency, settled - hold.amount),
         reservation_id=command.reservation_id,
         data=command.data,
-        counted=hold.counted,
+        counted=counts,
     )
 
 
