@@ -155,6 +155,18 @@ def test_a_cap_on_what_is_in_flight_counts_open_reservations_only() -> None:
     assert (view(bench).reservations_open, view(bench).budgets["USD"].reserved) == (2, "0")
 
 
+def test_what_is_never_in_flight_is_not_stopped_by_what_is() -> None:
+    """A charge or a deduction beside the one call that may be open, and a confirm that ends it."""
+    lines = {"name": "lines", "counts": "spend", "window": "in_flight", "max_count": 1}
+    money = {"name": "money", "counts": "spend", "window": "in_flight", "max_amount": "10", "currency": "USD"}
+    opening = (Append(id="out", type="outcome", **_base),)
+    bench = bench_with(cap(lines, money), config(ConfigType.BUDGET, {"confirm_above_hold": "topped_up"}), opening=opening)
+    held = bench.one(authorize("10")).reservation_id or ""
+    charge = Append(id=name(), type="charge", amount="11", currency="USD", source_id=f"{LEDGER}.3", **_base)
+    assert [bench.one(c).outcome for c in (charge, deduct(name(), "11"), confirm(held, "12"))] == [A, A, A]
+    assert bench.one(authorize("11")).outcome is Outcome.CAP_EXHAUSTED
+
+
 def test_deductions_and_charges_count_and_transfers_do_not() -> None:
     """A cap is on what is spent; money that goes to another ledger is not."""
     bench = bench_with(cap(daily(max_count=3)), opening=(note("o"), Append(id="out", type="outcome", **_base)))

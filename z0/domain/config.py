@@ -101,7 +101,11 @@ class LimitSettings(Settings, frozen=True, omit_defaults=True):
         Counts, said("`spend`: reservations, deductions and charges; `invocations`: facts of the type `invocation`.")
     ]
     window: Annotated[
-        Window, said("Over which time; `in_flight`: what is reserved and neither confirmed nor released nor expired.")
+        Window,
+        said(
+            "Over which time; `in_flight`: what is reserved and neither confirmed nor released nor expired, "
+            "so it stops reservations only."
+        ),
     ]
     max_count: Annotated[Annotated[int, Meta(ge=0, le=2**53)] | None, said("How often.")] = None
     max_amount: Annotated[Amount | None, said("How much, of `currency`.")] = None

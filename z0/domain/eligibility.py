@@ -39,6 +39,7 @@ class Spend(Struct, frozen=True, gc=False):
     currency: str | None
     counts: Counts | None = Counts.SPEND  # None: a transfer, which no cap counts
     price: Price | None = None
+    is_held: bool = True  # False: spent at once, and never in flight
 
 
 # Access ------------------------------------------------------------------------------------------
@@ -115,7 +116,9 @@ def counted(policy: Policy, spend: Spend, now_ms: int) -> dict[str, int] | None:
 
 def _limits(policy: Policy, spend: Spend) -> Iterator[Limit]:
     for limit in policy.limits:
-        if limit.counts is spend.counts and (limit.currency is None or limit.currency == spend.currency):
+        if limit.counts is not spend.counts or (limit.window is Window.IN_FLIGHT and not spend.is_held):
+            continue
+        if limit.currency is None or limit.currency == spend.currency:
             yield limit
 
 

@@ -91,7 +91,7 @@ def reserve(state: LedgerState, command: Reserve, case: Case) -> Draft | Refusal
     if command.purpose == "transfer":
         extras = {"purpose": command.purpose}
         return _hold(state, command, Spend(case.units, command.currency, None), case, command.amount, extras)
-    return _hold(state, command, _spend(case, case.units, command.currency), case, command.amount, None)
+    return _hold(state, command, _spend(case, case.units, command.currency, is_held=True), case, command.amount, None)
 
 
 def authorize(state: LedgerState, command: Authorize, case: Case) -> Draft | Refusal:
@@ -167,7 +167,7 @@ def _refused_top_up(state: LedgerState, hold: Hold, settled: int, case: Case) ->
         return Refusal(Outcome.CONFIRM_ABOVE_HOLD, "reservation.amount", hold.currency)
     more = settled - hold.amount
     if case.policy.limits and not hold.is_transfer:
-        refusal = refused_by_caps(state, case.policy, Spend(more, hold.currency), case.now_ms, places=0)
+        refusal = refused_by_caps(state, case.policy, Spend(more, hold.currency, is_held=False), case.now_ms, places=0)
         if refusal is not None:
             return refusal
     refusal = refused_by_budget(state, case.policy, more, hold.currency)
@@ -218,9 +218,9 @@ def _not_open(state: LedgerState, reservation: str) -> Refusal:
     return Refusal(Outcome.RESERVATION_NOT_OPEN, "reservation.open", detail=f"{ended.how} at {ended.at}")
 
 
-def _spend(case: Case, units: int, currency: str) -> Spend:
+def _spend(case: Case, units: int, currency: str, *, is_held: bool = False) -> Spend:
     prices = case.policy.prices
-    return Spend(units, currency, price=prices.get(currency) if prices else None)
+    return Spend(units, currency, price=prices.get(currency) if prices else None, is_held=is_held)
 
 
 def _after(state: LedgerState, currency: str, units: int) -> str:
