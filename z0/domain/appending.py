@@ -28,10 +28,6 @@ _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 def append(state: LedgerState, command: Append, case: Case) -> Draft | Refusal:
     """A fact of the caller's own."""
-    if _is_reserved(command):
-        return Refusal(Outcome.RESERVED_FACT_TYPE, f"fact_type.{command.type}")
-    if (case.units is None) != (command.currency is None) or (command.type in CAUSES and case.units is None):
-        return Refusal(Outcome.MISSING_AMOUNT, f"amount.{command.type}")
     source = source_of(state, command, case)
     if isinstance(source, Refusal):
         return source
@@ -39,6 +35,15 @@ def append(state: LedgerState, command: Append, case: Case) -> Draft | Refusal:
     if source is None or isinstance(draft, Refusal):
         return draft
     return msgspec.structs.replace(draft, extras={"source": source})
+
+
+def refused_by_type(command: Append, case: Case) -> Refusal | None:
+    """Types that only their own commands write, and types that need an amount."""
+    if _is_reserved(command):
+        return Refusal(Outcome.RESERVED_FACT_TYPE, f"fact_type.{command.type}")
+    if (case.units is None) != (command.currency is None) or (command.type in CAUSES and case.units is None):
+        return Refusal(Outcome.MISSING_AMOUNT, f"amount.{command.type}")
+    return None
 
 
 def _is_reserved(command: Append) -> bool:

@@ -34,7 +34,7 @@ from z0.domain.commands import (
 )
 from z0.domain.config import ConfigVersion, data_of
 from z0.domain.draft import Case, Draft, Refusal
-from z0.domain.eligibility import Spend, eligibility, first_refusal, priced, refused_by_access, refused_by_caps
+from z0.domain.eligibility import Spend, asked_for, eligibility, priced, refused_by_access
 from z0.domain.entity import ARROWS, Entity, Status
 from z0.domain.facts import NO_DATA, FactType
 from z0.domain.ids import parse_ledger_id
@@ -74,8 +74,12 @@ def decide(state: LedgerState, command: Command, case: Case) -> Draft | Refusal 
 
 
 def refused_before(state: LedgerState, command: Command, case: Case) -> Refusal | None:
-    """Lifecycle, event time and access: what comes before any rule of the command's own."""
+    """Lifecycle, event time, what the copy of the configs says, and access: what comes before any rule of the command's own."""
     refusal = _refused_by_lifecycle(state, command) or _refused_by_time(command, case.now_ms)
+    if refusal is None and type(command) is Append:
+        refusal = appending.refused_by_type(command, case)
+    if refusal is None and case.refusal is not None:
+        return case.refusal
     if refusal is None and case.policy.access is not None:
         return refused_by_access(state, command, case.policy)
     return refusal
@@ -89,18 +93,18 @@ def look(state: LedgerState, command: Check | Authorize, case: Case, decided: Re
     refusal = decided
     if type(command) is Check:
         refusal = refused_before(state, command, case)
-        if refusal is None and isinstance(spend, Spend):
-            refusal = first_refusal(state, case.policy, spend, case.now_ms)
-        elif refusal is None and isinstance(spend, Refusal):
-            refusal = refused_by_caps(state, case.policy, Spend(0, None), case.now_ms) or spend
+        if refusal is None:
+            refusal = spending.refused_by_place(state, None, spend.currency) or asked_for(state, case, spend)
     return eligibility(state, case.policy, spend if isinstance(spend, Spend) else None, refusal, case.now_ms)
 
 
 def _refused_by_lifecycle(state: LedgerState, command: Command) -> Refusal | None:
     if type(command) is CreateEntity:
         return Refusal(Outcome.ENTITY_EXISTS, "entity.exists") if state.entity else None
-    if type(command) is PutConfig and state.entity is None:
-        return None
+    if type(command) is PutConfig:
+        refusal = _refused_by_version(state.config, command)
+        if refusal is not None or state.entity is None:
+            return refusal
     assert state.entity is not None, "unknown entities are refused before"
     if type(command) is UpdateEntity:
         return _refused_update(state.entity, command)
@@ -180,7 +184,7 @@ def _put_config(state: LedgerState, command: PutConfig, case: Case) -> Draft | R
     """Version n+1; what a config governs stays what it is, or a version's history would speak of two things."""
     head = state.config
     effective_at = command.effective_at if command.effective_at is not None else case.now_ms
-    refusal = _refused_version(head, command, effective_at, case.now_ms)
+    refusal = _refused_target(head, command, effective_at, case.now_ms)
     if refusal is not None:
         return refusal
     version = head.version + 1 if head is not None else 1
@@ -200,10 +204,14 @@ def _put_config(state: LedgerState, command: PutConfig, case: Case) -> Draft | R
     return Draft(FactType.CONFIG, FactType.VERSIONED, data=data_of(body), extras=extras)
 
 
-def _refused_version(head: ConfigHead | None, command: PutConfig, effective_at: int, now_ms: int) -> Refusal | None:
+def _refused_by_version(head: ConfigHead | None, command: PutConfig) -> Refusal | None:
     present = head.version if head is not None else 0
-    if command.expected_version is not None and command.expected_version != present:
-        return Refusal(Outcome.VERSION_CONFLICT, "config.version", detail=f"the version is {present}")
+    if command.expected_version is None or command.expected_version == present:
+        return None
+    return Refusal(Outcome.VERSION_CONFLICT, "config.version", detail=f"the version is {present}")
+
+
+def _refused_target(head: ConfigHead | None, command: PutConfig, effective_at: int, now_ms: int) -> Refusal | None:
     if head is not None and (command.type, command.scope, command.applies_to) != (head.type, head.scope, head.applies_to):
         return Refusal(Outcome.BAD_CONFIG, "config.target", detail=f"it is {head.type} of {head.scope} {head.applies_to}")
     if effective_at < now_ms:

@@ -33,6 +33,7 @@ class Case(Struct, frozen=True, gc=False):
     now_ms: int  # the batch's time
     policy: Policy = NO_POLICY
     reference: Reference | None = None  # the fact in `source_id`, where this partition has it
+    refusal: "Refusal | None" = None  # what the copy of all configs says against the command
 
 
 class Draft(Struct, frozen=True, gc=False):

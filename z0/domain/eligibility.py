@@ -22,7 +22,7 @@ from z0.domain.commands import (
     Reserve,
     Settle,
 )
-from z0.domain.draft import NO_BUDGET, Refusal
+from z0.domain.draft import NO_BUDGET, Case, Refusal
 from z0.domain.money import UNITS_MAX, format_amount, price_times
 from z0.domain.outcome import Outcome
 from z0.domain.policy import Counts, Limit, Policy, Price, Window
@@ -173,6 +173,15 @@ def first_refusal(state: LedgerState, policy: Policy, spend: Spend, now_ms: int)
             return refusal
     refusal = refused_by_budget(state, policy, spend.units, spend.currency)
     return refusal if refusal is not None or spend.price is None else refused_by_price(spend, spend.price)
+
+
+def asked_for(state: LedgerState, case: Case, spend: Spend | Refusal) -> Refusal | None:
+    """The first rule that fails for what `check` and `authorize` ask for; what has no price may be stopped by a cap before."""
+    if isinstance(spend, Spend):
+        return first_refusal(state, case.policy, spend, case.now_ms)
+    if spend.outcome is Outcome.AMOUNT_OVERFLOW:
+        return spend
+    return refused_by_caps(state, case.policy, Spend(0, None), case.now_ms) or spend
 
 
 # Views -------------------------------------------------------------------------------------------

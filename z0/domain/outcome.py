@@ -50,10 +50,10 @@ class Outcome(StrEnum):
     GRANT_NOT_FOUND = "grant_not_found"
     TOO_MANY_GRANTS = "too_many_grants"
     CHARGE_NOT_OPEN = "charge_not_open"
-    TOO_MANY_CHARGES = "too_many_charges"
     SOURCE_MISSING = "source_missing"
     SOURCE_INVALID = "source_invalid"
     SOURCE_LATER = "source_later"
+    TOO_MANY_CHARGES = "too_many_charges"
     RESERVATION_NOT_OPEN = "reservation_not_open"
     RESERVATION_EXISTS = "reservation_exists"
     CONFIRM_ABOVE_HOLD = "confirm_above_hold"
@@ -158,10 +158,10 @@ MEANINGS: dict[Outcome, str] = {
     Outcome.GRANT_NOT_FOUND: "The user has no role on this entity.",
     Outcome.TOO_MANY_GRANTS: "The entity has as many users with a role as one entity may have.",
     Outcome.CHARGE_NOT_OPEN: "There is no incurred charge of that id that is not settled, or it has reached that stage already.",
-    Outcome.TOO_MANY_CHARGES: "The ledger has as many unsettled charges as one ledger may have.",
     Outcome.SOURCE_MISSING: "A charge names the outcome, and a cost the invocation that caused it, in `source_id`.",
     Outcome.SOURCE_INVALID: "The fact in `source_id` does not exist, is of the wrong type, or its proof does not fit.",
     Outcome.SOURCE_LATER: "The charge is earlier than the outcome that it names.",
+    Outcome.TOO_MANY_CHARGES: "The ledger has as many unsettled charges as one ledger may have.",
     Outcome.RESERVATION_NOT_OPEN: "There is no open reservation of that id; `detail` says what became of it.",
     Outcome.RESERVATION_EXISTS: "An open reservation of that id exists.",
     Outcome.CONFIRM_ABOVE_HOLD: "The amount to confirm is more than the reservation holds.",

@@ -7,7 +7,16 @@ from typing import Any, Final
 
 from z0.domain.commands import TTL_MS_DEFAULT, AddBudget, Append, Authorize, Confirm, DeductBudget, Release, Reserve, Settle
 from z0.domain.draft import NO_BUDGET, Case, Draft, Refusal
-from z0.domain.eligibility import Spend, counted, first_refusal, priced, refused_by_budget, refused_by_caps, refused_by_price
+from z0.domain.eligibility import (
+    Spend,
+    asked_for,
+    counted,
+    first_refusal,
+    priced,
+    refused_by_budget,
+    refused_by_caps,
+    refused_by_price,
+)
 from z0.domain.facts import FactType
 from z0.domain.money import UNITS_MAX, format_amount
 from z0.domain.outcome import Outcome
@@ -97,10 +106,9 @@ def reserve(state: LedgerState, command: Reserve, case: Case) -> Draft | Refusal
 def authorize(state: LedgerState, command: Authorize, case: Case) -> Draft | Refusal:
     """Every rule in the order of the eligibility; where all pass, hold the amount as given or as priced."""
     spend = priced(command, case.units, case.policy)
-    if isinstance(spend, Refusal):
-        # What cannot be priced may still be stopped by an earlier rule: a cap that counts.
-        unpriced = Spend(0, None)
-        return refused_by_caps(state, case.policy, unpriced, case.now_ms) or spend
+    if isinstance(spend, Refusal):  # what cannot be priced may still be stopped by an earlier rule
+        place = refused_by_place(state, command.reservation_id or command.id, spend.currency)
+        return place or asked_for(state, case, spend) or spend
     extras: dict[str, Any] | None = None
     amount = command.amount
     if command.usage is not None and spend.price is not None:
@@ -119,11 +127,7 @@ def _hold(
     extras: dict[str, Any] | None,
 ) -> Draft | Refusal:
     reservation = command.reservation_id or command.id
-    if reservation in state.holds:
-        return Refusal(Outcome.RESERVATION_EXISTS, "reservation.open", spend.currency)
-    if len(state.holds) >= HOLDS_MAX:
-        return Refusal(Outcome.TOO_MANY_HOLDS, "reservation.count", spend.currency)
-    refusal = first_refusal(state, case.policy, spend, case.now_ms)
+    refusal = refused_by_place(state, reservation, spend.currency) or first_refusal(state, case.policy, spend, case.now_ms)
     if refusal is not None:
         return refusal
     return Draft(
@@ -138,6 +142,15 @@ def _hold(
         counted=counted(case.policy, spend, case.now_ms),
         extras=extras,
     )
+
+
+def refused_by_place(state: LedgerState, reservation: str | None, currency: str | None) -> Refusal | None:
+    """Whether there is a place for one more reservation, of that name."""
+    if reservation in state.holds:
+        return Refusal(Outcome.RESERVATION_EXISTS, "reservation.open", currency)
+    if len(state.holds) >= HOLDS_MAX:
+        return Refusal(Outcome.TOO_MANY_HOLDS, "reservation.count", currency)
+    return None
 
 
 def _ttl_ms(asked: int | None, case: Case) -> int:

@@ -245,30 +245,28 @@ class Decider:
             view = _encode(state_view(state))
             return _Result(Outcome.ACCEPTED, command_id=command.id, ledger_id=command.ledger_id, state=view)
         case = self._case(command, ready)
-        if type(command) is Check and isinstance(case, Case):
+        if type(command) is Check:
             found = _encode(look(state, command, case, None))
             return _Result(Outcome.ACCEPTED, command_id=command.id, ledger_id=command.ledger_id, eligibility=found)
-        decision = case if isinstance(case, Refusal) else decide(state, command, case)
+        decision = decide(state, command, case)
         assert decision is not None, "reads are answered above"
         return self._record(state, command, case, decision, ready, round_)
 
-    def _case(self, command: Command, ready: Prepared) -> Case | Refusal:
+    def _case(self, command: Command, ready: Prepared) -> Case:
         """Everything that the decision needs and that is not in the ledger."""
-        now = self.batch_time_ms
+        now, refusal = self.batch_time_ms, None
         policy = self._policies.policy(command.tenant_id, command.ledger_id, now)
         if type(command) is PutConfig:
             refusal = self._policies.refuse(command, now)
-            if refusal is not None:
-                return refusal
         elif policy.prices and command.config_id is not None and command.config_version is not None:
             pinned = self._pinned(policy, command.config_id, command.config_version)
             if pinned is None:
-                return Refusal(Outcome.UNKNOWN_CONFIG_VERSION, f"config.{command.config_id}")
-            policy = pinned
+                refusal = Refusal(Outcome.UNKNOWN_CONFIG_VERSION, f"config.{command.config_id}")
+            policy = pinned or policy
         reference = None
         if ready.reference:
             reference = self._pending_references.get(ready.reference) or self._references.get(ready.reference)
-        return Case(ready.units, now, policy, reference)
+        return Case(ready.units, now, policy, reference, refusal)
 
     def _pinned(self, policy: Policy, config_id: str, version: int) -> Policy | None:
         """A retry of a priced command may name the version that priced it first; ids of other configs are links only."""
@@ -280,7 +278,7 @@ class Decider:
         self,
         state: LedgerState,
         command: Command,
-        case: Case | Refusal,
+        case: Case,
         decision: Draft | Refusal,
         ready: Prepared,
         round_: Round,
@@ -295,18 +293,14 @@ class Decider:
             self._append(state, command.ledger_id, command.tenant_id, creation_draft(command, self.batch_time_ms), None, round_)
         kafka = ready.kafka
         cause = Cause(COMMANDS, self._partition, kafka.offset) if kafka is not None else None
-        versions = case.policy.versions if isinstance(case, Case) else self._present_versions(command)
-        asked = Asked(command, ready.digest, outcome, cause, versions, has_links(command, ready.canonical))
+        asked = Asked(command, ready.digest, outcome, cause, case.policy.versions, has_links(command, ready.canonical))
         fact = self._append(state, command.ledger_id, command.tenant_id, decision, asked, round_)
         entry = _entry(fact, ready.digest, outcome, detail)
         self._pending[ready.key] = round_.entries[ready.key] = entry
         found = b""
-        if type(command) is Authorize and kafka is None and isinstance(case, Case):
+        if type(command) is Authorize and kafka is None:
             found = _encode(look(state, command, case, refusal))
         return _Result(outcome, entry, command_id=command.id, ledger_id=command.ledger_id, eligibility=found)
-
-    def _present_versions(self, command: Command) -> msgspec.Raw:
-        return self._policies.policy(command.tenant_id, command.ledger_id, self.batch_time_ms).versions
 
     def _append(
         self, state: LedgerState, ledger_id: str, tenant_id: str, draft: Draft, asked: Asked | None, round_: Round

@@ -105,7 +105,7 @@ def _attempt(state: LedgerState, fact: StoredFact, command: Command, case: Case,
     canonical = encode_command(command)
     digest = digest_of(canonical)
     refusal, more = _judged_by_copy(command, fact, case)
-    decision = refusal or decide(state, command, case)
+    decision = decide(state, command, msgspec.structs.replace(case, refusal=refusal))
     assert decision is not None, "reads and checks leave no fact"
     outcome = Outcome.ACCEPTED
     if isinstance(decision, Refusal):
@@ -122,7 +122,7 @@ def _attempt(state: LedgerState, fact: StoredFact, command: Command, case: Case,
 
 
 def _judged_by_copy(command: Command, fact: StoredFact, case: Case) -> tuple[Refusal | None, tuple[str, ...]]:
-    """What is judged before the ledger's own rules, from the worker's copy of all configs."""
+    """What is judged from the worker's copy of all configs."""
     if type(command) is PutConfig:
         return _judged_config(command, fact, case)
     if fact.outcome == Outcome.UNKNOWN_CONFIG_VERSION:
