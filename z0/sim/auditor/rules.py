@@ -19,7 +19,7 @@ def _asked(command: Json, book: Book) -> Asked | None:
     if op == "append" and command["type"] == "invocation":
         return Asked("invocations", units(amount or "0"), currency)
     if (op in SPENDS and command.get("purpose") != "transfer") or (op == "append" and command["type"] == "charge"):
-        return Asked("spend", units(amount or "0"), currency)
+        return Asked("spend", units(amount or "0"), currency, flies=op in ("reserve", "authorize"))
     hold = book.holds.get(command.get("reservation_id", ""))
     more = units(amount or "0") - hold.amount if hold is not None else 0
     if op == "confirm" and hold is not None and not hold.is_transfer and more > 0:
@@ -100,7 +100,7 @@ class Rules:
             for key in self._terms.exceeded(fact, book, asked):
                 self._report("cap", f"{fact['id']}: {op} passes {key}")
         if op in ("confirm", "release"):
-            self._closing(book, fact, command)
+            self._closing(book, fact, command, asked)
             return
         self._as_asked(fact, command)
         if op in ("reserve", "authorize"):
@@ -131,7 +131,7 @@ class Rules:
                 "expiry", f"{fact['id']} ends at {fact['expires_at']}, it should {ttl_ms} ms after {fact['recorded_at']}"
             )
 
-    def _closing(self, book: Book, fact: Json, command: Json) -> None:
+    def _closing(self, book: Book, fact: Json, command: Json, more: Asked | None) -> None:
         name, amount = command["reservation_id"], command.get("amount")
         hold = book.holds.get(name)
         if hold is None:
@@ -147,7 +147,9 @@ class Rules:
         is_out = fact["subtype"] == "transferred_out"
         if command["op"] == "confirm" and is_out != hold.is_transfer:
             self._report("decision", f"{fact['id']}: what was held for a transfer must leave, anything else be spent")
-        self._terms.closed(fact["ledger_id"], name, None if command["op"] == "release" else settled)
+        self._terms.closed(fact["ledger_id"], name, None if command["op"] == "release" else min(settled, hold.amount))
+        if more is not None:  # what is above the reservation is spent now, and counts now
+            self._terms.count(fact, more)
 
     # Refused -------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ class Use:
 
     starts: Mapping[str, int]  # limit -> the window that it counts in
     units: int
+    places: int = 1  # 0: more money for something that was counted before
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Asked:
     units: int
     currency: str | None
     places: int = 1
+    flies: bool = False  # whether it stays open, and so is in flight
 
 
 def window_start(window: str, zone: str, at_ms: int) -> int:
@@ -102,6 +104,7 @@ class Terms:
             if config["type"] == "cap"
             for limit in config["settings"].get("limits", ())
             if limit["counts"] == asked.counts and limit.get("currency") in (None, asked.currency)
+            if asked.flies or limit["window"] != "in_flight"
         ]
 
     def exceeded(self, fact: Mapping[str, Any], book: Book, asked: Asked) -> list[str]:
@@ -120,16 +123,19 @@ class Terms:
             return len(book.holds), book.sums[limit["currency"]]["reserved"] if "currency" in limit else 0
         start = window_start(limit["window"], zone, fact["recorded_at"])
         uses = [u for u in self._uses[fact["ledger_id"]] if u.starts.get(key) == start]
-        return len(uses), sum(use.units for use in uses)
+        return sum(use.places for use in uses), sum(use.units for use in uses)
 
     def count(self, fact: Mapping[str, Any], asked: Asked) -> None:
         """A fact counts from here on; it must say so itself, with the windows in which it does."""
         counting = [(key, limit, zone) for key, limit, zone in self._limits(fact, asked) if limit["window"] != "in_flight"]
         expected = {key: window_start(limit["window"], zone, fact["recorded_at"]) for key, limit, zone in counting}
-        if fact.get("counted", {}) != expected:
+        said = fact.get("counted", {})
+        if asked.places == 0:  # beside what the reservation was counted in
+            said = {key: start for key, start in said.items() if key in expected}
+        if said != expected:
             self._report("cap", f"{fact['id']} counts in {fact.get('counted')}, it should in {json.dumps(expected)}")
         self._begin_anew(fact["ledger_id"], expected)
-        use = Use(expected, asked.units)
+        use = Use(expected, asked.units, asked.places)
         self._uses[fact["ledger_id"]].append(use)
         if fact.get("subtype") == "reserved":
             self._held[fact["ledger_id"], fact["reservation_id"]] = use
