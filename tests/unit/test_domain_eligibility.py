@@ -10,12 +10,12 @@ from msgspec import Raw
 from tests.unit.test_log_world import LEDGER, NOW, TENANT, Bench, add, audit, comparable, create, deduct, note, read, reserve
 from z0.configs.book import Book
 from z0.domain.answer import Answer, Eligibility
-from z0.domain.commands import Append, Authorize, Check, Command, Confirm, GrantAccess, PutConfig, Release, UpdateEntity
+from z0.domain.commands import Append, Authorize, Check, Command, Confirm, GrantAccess, Release, UpdateEntity
 from z0.domain.config import ConfigVersion
 from z0.domain.entity import Changes, Status
 from z0.domain.facts import ConfigType, Scope
 from z0.domain.outcome import Outcome
-from z0.domain.state import CHARGES_MAX, COUNTERS_MAX, GRANTS_MAX, HOLDS_MAX, Hold
+from z0.domain.state import CHARGES_MAX, COUNTERS_MAX, GRANTS_MAX
 from z0.domain.views import StateView
 from z0.log.index import RETENTION_MS
 
@@ -196,6 +196,23 @@ def test_raising_a_limit_keeps_what_it_has_counted() -> None:
     assert left(bench)["cap.cfg_cap/daily"] == "2"
     bench.one(authorize())
     assert msgspec.json.decode(bench.last.configs) == {"cfg_cap": 2}
+
+
+@pytest.mark.parametrize("window", ["total", "month"])
+def test_limits_that_are_gone_make_room_and_those_in_force_keep_counting(window: str) -> None:
+    """Renamed every day for half a year, another config's limits leave their counters; a total has no beginning of its own."""
+    kept = {"name": "kept", "counts": "spend", "window": window, "max_count": 10_000}
+    renamed = [
+        cap(daily(name=f"n{n}", max_count=9), version=n + 1, id="cfg_renamed", effective_at=NOW + n * 1_000)
+        for n in range(2 * COUNTERS_MAX)
+    ]
+    bench = bench_with(cap(kept), *renamed)
+    for _ in range(2 * COUNTERS_MAX):
+        bench.one(authorize("0.000001"))
+        bench.now += 1_000
+    counters = bench.state().caps or {}
+    assert len(counters) == COUNTERS_MAX
+    assert counters["cfg_cap/kept"].count == 2 * COUNTERS_MAX
 
 
 # Budget ------------------------------------------------------------------------------------------
@@ -466,81 +483,3 @@ def test_an_entity_has_at_most_so_many_grants_and_unsettled_charges() -> None:
     state.charges = dict.fromkeys(map(str, range(CHARGES_MAX)), None)  # type: ignore[assignment] # only their number counts
     more = Append(id=name(), type="charge", subtype="incurred", amount="1", currency="USD", source_id=f"{LEDGER}.3", **_base)
     assert bench.one(more).outcome is Outcome.TOO_MANY_CHARGES
-
-
-@pytest.mark.parametrize("window", ["total", "month"])
-def test_limits_that_are_gone_make_room_and_those_in_force_keep_counting(window: str) -> None:
-    """Renamed every day for half a year, another config's limits leave their counters; a total has no beginning of its own."""
-    kept = {"name": "kept", "counts": "spend", "window": window, "max_count": 10_000}
-    renamed = [
-        cap(daily(name=f"n{n}", max_count=9), version=n + 1, id="cfg_renamed", effective_at=NOW + n * 1_000)
-        for n in range(2 * COUNTERS_MAX)
-    ]
-    bench = bench_with(cap(kept), *renamed)
-    for _ in range(2 * COUNTERS_MAX):
-        bench.one(authorize("0.000001"))
-        bench.now += 1_000
-    counters = bench.state().caps or {}
-    assert len(counters) == COUNTERS_MAX
-    assert counters["cfg_cap/kept"].count == 2 * COUNTERS_MAX
-
-
-# The copy of all configs, and precedence ---------------------------------------------------------
-
-
-def test_a_check_that_names_an_unknown_version_says_so_and_leaves_nothing() -> None:
-    """As any other check."""
-    bench = bench_with(config(ConfigType.PRICING, PRICES))
-    before = len(bench.facts)
-    answer = bench.one(check("1", config_id="cfg_pricing", config_version=7))
-    found = seen(answer)
-    assert (answer.outcome, found.eligible, found.outcome) == (A, False, Outcome.UNKNOWN_CONFIG_VERSION)
-    assert len(bench.facts) == before
-    refused = seen(bench.one(authorize("1", config_id="cfg_pricing", config_version=7)))
-    assert (refused.outcome, refused.rule) == (Outcome.UNKNOWN_CONFIG_VERSION, "config.cfg_pricing")
-
-
-def test_a_check_knows_of_the_bound_on_open_reservations() -> None:
-    """What it calls eligible, an authorize takes."""
-    bench = bench_with()
-    bench.state().holds = {f"r{n}": Hold(None, 0, NOW + DAY, NOW) for n in range(HOLDS_MAX)}
-    assert seen(bench.one(check("1"))).outcome is bench.one(authorize("1")).outcome is Outcome.TOO_MANY_HOLDS
-
-
-BIG = {"currency": "USD", "prices": {"call": "99999999999999999999999999"}}
-UNKNOWN_VERSION: dict[str, Any] = {"config_id": "cfg_pricing", "config_version": 9}
-
-
-def test_a_command_that_deserves_several_outcomes_gets_the_first_of_them() -> None:
-    """In the order of the closed list: what the copy of the configs says comes after the lifecycle and before access."""
-    rules = [config(ConfigType.ACCESS, {"roles": {"owner": ["*"]}}), cap(daily(max_count=1)), config(ConfigType.PRICING, BIG)]
-    bench = bench_with(*rules, opening=(grant("user_1", "owner"),))
-    owner: dict[str, Any] = {"user_id": "user_1"}
-    held = bench.one(authorize("1", reservation_id="r1", **owner))
-    assert held.outcome is A
-    deserve: dict[Outcome, Command] = {
-        Outcome.TIMESTAMP_OUT_OF_BOUNDS: authorize("1", timestamp=1, **UNKNOWN_VERSION),
-        Outcome.RESERVED_FACT_TYPE: Append(id=name(), type="deposit", **_base),
-        Outcome.MISSING_AMOUNT: Append(id=name(), type="charge", **_base),
-        Outcome.UNKNOWN_CONFIG_VERSION: authorize("1", **UNKNOWN_VERSION),
-        Outcome.RESERVATION_EXISTS: authorize(None, reservation_id="r1", usage={"minute": "1"}, **owner),
-        Outcome.AMOUNT_OVERFLOW: authorize(None, usage={"call": "9"}, **owner),
-        Outcome.CAP_EXHAUSTED: authorize(None, usage={"minute": "1"}, **owner),
-    }
-    assert {outcome: bench.one(command).outcome for outcome, command in deserve.items()} == {o: o for o in deserve}
-    bench.one(UpdateEntity(id=name(), changes=Changes(status=Status.RETIRING), **_base))
-    assert bench.one(authorize("1", **UNKNOWN_VERSION)).outcome is Outcome.ENTITY_NOT_ACTIVE
-
-
-def test_a_config_that_may_not_be_written_says_first_what_its_ledger_says() -> None:
-    """A wrong version, then a lifecycle that is over, and only then settings that are none."""
-    bench = bench_with()
-    given: dict[str, Any] = {"tenant_id": TENANT, "ledger_id": "config_cfg_1", "type": ConfigType.BUDGET, "scope": Scope.TENANT}
-    good, bad = Raw(b"{}"), Raw(b'{"no":1}')
-    assert bench.one(PutConfig(id=name(), settings=good, **given)).outcome is A
-    conflict = PutConfig(id=name(), settings=bad, expected_version=7, **given)
-    assert bench.one(conflict).outcome is Outcome.VERSION_CONFLICT
-    assert bench.one(PutConfig(id=name(), settings=bad, **given)).outcome is Outcome.BAD_CONFIG
-    changes = Changes(status=Status.RETIRING)
-    bench.one(UpdateEntity(id=name(), changes=changes, tenant_id=TENANT, ledger_id="config_cfg_1"))
-    assert bench.one(PutConfig(id=name(), settings=bad, **given)).outcome is Outcome.ENTITY_NOT_ACTIVE
