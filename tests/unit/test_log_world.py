@@ -151,7 +151,7 @@ class Bench:
             working=self.working,
             index=self.index,
             policies=self.policies,
-            partition_of=lambda ledger_id: int(ledger_id[-1]) % self.partitions,
+            partition_of=lambda ledger_id: (int(ledger_id[-1]) if ledger_id[-1].isdigit() else 0) % self.partitions,
             applied=-1,
             batch_time_ms=0,
         )
