@@ -95,7 +95,7 @@ def test_no_bytes_raise_and_what_they_leave_is_read_back_and_comes_to_the_live_s
             assert unreadable(version_of_fact(fact.data)) is None
 
 
-SCHEMAS = st.recursive(
+SCHEMAS: st.SearchStrategy[Any] = st.recursive(
     st.sampled_from([True, None, 0, -1, 1e308, 10**30, "", "x", "(", "(a{0,1000}){0,1000}", "\\p{L}", "(?=a)", [], {}]),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),

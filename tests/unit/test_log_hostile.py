@@ -12,7 +12,8 @@ import pytest
 from msgspec import Raw
 
 from tests.property.commands import policies
-from tests.unit.test_log_world import LEDGER, TENANT, Bench, add, audit, create, note
+from tests.unit.test_domain_eligibility import A, authorize, bench_with, cap, config, confirm, left, name
+from tests.unit.test_log_world import LEDGER, TENANT, Bench, add, audit, create, deduct, note
 from tests.unit.test_tables_save import Table
 from z0.codec import NESTING_MAX, Floor, decode_command, decode_fact, encode_floor
 from z0.domain.commands import Append, PutConfig
@@ -133,3 +134,21 @@ def test_a_long_text_for_an_amount_is_not_remembered() -> None:
     bench.decide(*(add(f"b{n}", f"{n}" + "0" * 1_000) for n in range(5)))
     assert parse_amount.cache_info().currsize == 0
     audit(bench.records)
+
+
+def test_an_overdraft_does_not_carry_a_sum_beyond_what_a_store_can_hold() -> None:
+    """Two reservations of the greatest amount, given back to a cap at once, were a sum that the fold could not read."""
+    most = "9" * 26
+    total = {"name": "t", "counts": "spend", "window": "total", "max_count": 99}
+    terms = config(ConfigType.BUDGET, {"overdraft": {"USD": most}, "confirm_above_hold": "topped_up"})
+    bench = bench_with(terms, cap(total))
+    half = "5" + "0" * 25
+    first = bench.one(authorize(half, ttl_ms=1_000))
+    assert first.outcome is A
+    for more in (authorize(half, ttl_ms=1_000), deduct(name(), half), confirm(first.reservation_id or "", "1" + "0" * 26)):
+        assert bench.one(more).outcome in (Outcome.AMOUNT_OVERFLOW, Outcome.BAD_AMOUNT)
+    assert bench.one(authorize("4" + "9" * 25, ttl_ms=1_000)).outcome is A
+    bench.now += 1_000
+    assert left(bench)["cap.cfg_cap/t"] == "99"
+    assert bench.one(deduct(name(), most)).outcome is A
+    audit(bench.records, overdraft_units=10**38)

@@ -165,8 +165,22 @@ def refused_by_budget(state: LedgerState, policy: Policy, units: int, currency: 
     return Refusal(Outcome.BUDGET_EXHAUSTED, "budget.available", currency)
 
 
+def refused_by_sum(state: LedgerState, policy: Policy, units: int, currency: str | None) -> Refusal | None:
+    """Whether all that was spent and is held would be more than a store can hold; without overdraft it is what was added."""
+    if currency is None or not policy.overdraft_units:
+        return None
+    budget = state.budgets.get(currency, NO_BUDGET)
+    if budget.spent + budget.transferred_out + budget.reserved + units <= UNITS_MAX:
+        return None
+    return Refusal(Outcome.AMOUNT_OVERFLOW, "amount.sum", currency)
+
+
 def first_refusal(state: LedgerState, policy: Policy, spend: Spend, now_ms: int) -> Refusal | None:
-    """Caps, budget, price: the first rule that fails."""
+    """The sum's bound, caps, budget, price: the first rule that fails."""
+    if policy.overdraft_units:
+        refusal = refused_by_sum(state, policy, spend.units, spend.currency)
+        if refusal is not None:
+            return refusal
     if policy.limits and spend.counts is not None:
         refusal = refused_by_caps(state, policy, spend, now_ms)
         if refusal is not None:

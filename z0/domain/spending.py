@@ -16,6 +16,7 @@ from z0.domain.eligibility import (
     refused_by_budget,
     refused_by_caps,
     refused_by_price,
+    refused_by_sum,
 )
 from z0.domain.facts import FactType
 from z0.domain.money import UNITS_MAX, format_amount
@@ -179,6 +180,9 @@ def _refused_top_up(state: LedgerState, hold: Hold, settled: int, case: Case) ->
     if not case.policy.tops_up or hold.currency is None:
         return Refusal(Outcome.CONFIRM_ABOVE_HOLD, "reservation.amount", hold.currency)
     more = settled - hold.amount
+    refusal = refused_by_sum(state, case.policy, more, hold.currency)
+    if refusal is not None:
+        return refusal
     if case.policy.limits and not hold.is_transfer:
         refusal = refused_by_caps(state, case.policy, Spend(more, hold.currency, is_held=False), case.now_ms, places=0)
         if refusal is not None:
