@@ -52,8 +52,7 @@ class SnapshotWrites:
         for records in cut(records_all, lambda record: len(record[0]) + len(record[1]), SAVE_BYTES_MAX):
             landed = await self.send_batch(self.changelog_topic_name, partition, records)
             self._check_epoch(partition, epoch)
-            for key, value in records:
-                self.store.put(partition, key, value)
+            self.store.put_all(partition, records)
             self._persisted(partition, landed, len(records))  # last, or a crash leaves a gap that nobody reads
 
     def _check_epoch(self, partition: int, epoch: int) -> None:

@@ -76,6 +76,13 @@ class Fenced:
         if self.fetch_raw(partition, VOID_PREFIX + key) is not None:
             self.delete_raw(partition, VOID_PREFIX + key)
 
+    def put_all(self, partition: int, records: Sequence[tuple[bytes, bytes]]) -> None:
+        """Keep many of the owner's own snapshots, in one write: one by one they cost 6 us each, while commands wait."""
+        changes: dict[bytes, bytes | None] = dict(records)
+        if self.has_void(partition):
+            changes |= {VOID_PREFIX + key: None for key, _ in records}
+        self.write_raw(partition, changes)
+
     def raise_epoch(self, partition: int, epoch: int) -> None:
         """From here on, what older epochs wrote later is void."""
         if epoch > self.epoch(partition):

@@ -4,7 +4,7 @@ from msgspec import Raw
 
 from tests.unit.test_log_world import LEDGER, NOW, Bench, add, comparable, create, deduct, reserve
 from z0.domain.money import UNITS_MAX
-from z0.domain.state import CHARGES_MAX, ENDED_MAX, HOLDS_MAX, Budget, Charge, Ended, Hold, LedgerState
+from z0.domain.state import CHARGES_MAX, ENDED_MAX, HOLDS_MAX, Budget, Charge, Hold, LedgerState
 from z0.log.kafka import BATCH_BYTES_MAX
 from z0.log.memory import MemorySnapshots
 from z0.log.snapshot import (
@@ -103,7 +103,7 @@ def test_the_largest_account_that_may_be_fits_one_record() -> None:
         state.holds[name] = Hold("USD", UNITS_MAX, hour, hour, "w" * 200, dict.fromkeys(limits, hour))
     ledger = f"account_acct_{'a' * 115}"
     state.charges = {f"{ledger}.{10**12 + n}": Charge("USD", UNITS_MAX, NOW) for n in range(CHARGES_MAX)}
-    state.ended = {f"e{n:0199d}": Ended("transferred_out", NOW) for n in range(ENDED_MAX)}
+    state.ended = {f"e{n:0199d}": ("transferred_out", NOW) for n in range(ENDED_MAX)}
     part = take(state, 2**40, 2**40).budget
     assert part is not None
     assert len(encode_part(part)) < BATCH_BYTES_MAX - 64 * 1024

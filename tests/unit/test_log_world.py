@@ -120,9 +120,8 @@ def comparable(state: LedgerState) -> tuple[Any, ...]:
     assert {(hold.expires_at, name) for name, hold in state.holds.items()} <= set(state.expiries)
     caps = {key: msgspec.structs.astuple(counter) for key, counter in (state.caps or {}).items()}
     charges = {name: msgspec.structs.astuple(charge) for name, charge in state.charges.items()}
-    ended = {name: msgspec.structs.astuple(end) for name, end in state.ended.items()}
     head = (state.entity, state.seq, state.head_hash, state.recorded_at, state.config)
-    return (*head, budgets, holds, caps, charges, ended, state.access or {})
+    return (*head, budgets, holds, caps, charges, state.ended, state.access or {})
 
 
 # Bench: one decider, synchronous -----------------------------------------------------------------

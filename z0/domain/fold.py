@@ -25,7 +25,6 @@ from z0.domain.state import (
     ConfigHead,
     Counter,
     CreatedData,
-    Ended,
     ExpiredData,
     GrantData,
     Hold,
@@ -175,7 +174,7 @@ def _close(state: LedgerState, reservation: str, fact: Fact) -> Hold:
     ended = state.ended
     if len(ended) >= ENDED_MAX:
         del ended[next(iter(ended))]
-    ended[reservation] = Ended(str(fact.subtype), fact.recorded_at)
+    ended[reservation] = (str(fact.subtype), fact.recorded_at)
     return hold
 
 

@@ -232,7 +232,7 @@ def _not_open(state: LedgerState, reservation: str) -> Refusal:
     ended = state.ended.get(reservation)
     if ended is None:
         return Refusal(Outcome.RESERVATION_NOT_OPEN, "reservation.open")
-    return Refusal(Outcome.RESERVATION_NOT_OPEN, "reservation.open", detail=f"{ended.how} at {ended.at}")
+    return Refusal(Outcome.RESERVATION_NOT_OPEN, "reservation.open", detail=f"{ended[0]} at {ended[1]}")
 
 
 def _spend(case: Case, units: int, currency: str, *, is_held: bool = False) -> Spend:

@@ -73,13 +73,6 @@ class Charge(Struct, gc=False):
     is_pending: bool = False
 
 
-class Ended(Struct, gc=False):
-    """What became of a reservation: `how` is the subtype of the fact that closed it."""
-
-    how: str
-    at: int
-
-
 class Counter(Struct, gc=False):
     """What one limit has counted since `start`, the first millisecond of its window; `units` of 1e-12."""
 
@@ -111,7 +104,9 @@ class LedgerState(Struct):
     # (expires_at, reservation id), smallest first; entries of closed holds stay until they surface or outnumber the open.
     expiries: list[tuple[int, str]] = []
     charges: dict[str, Charge] = {}
-    ended: dict[str, Ended] = {}  # the last reservations that were closed, oldest first
+    # The last reservations that were closed, oldest first: the subtype of the fact that did it, and when. Tuples, because every
+    # snapshot copies them.
+    ended: dict[str, tuple[str, int]] = {}
     caps: dict[str, Counter] | None = None  # where there are more than are in force: the last that counted last
     access: dict[str, str] | None = None  # user id -> role
 

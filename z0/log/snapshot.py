@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from z0.domain.entity import Entity
-from z0.domain.state import Budget, Charge, ConfigHead, Counter, Ended, Hold, LedgerState
+from z0.domain.state import Budget, Charge, ConfigHead, Counter, Hold, LedgerState
 
 BEFORE_ALL: Final = -1
 NOT_COUNTED: Final = -1
@@ -141,7 +141,7 @@ def _budget_part(state: LedgerState, as_of: int, epoch: int) -> BudgetPart:
         {currency: _sums(budget) for currency, budget in state.budgets.items()},
         holds,
         {name: (c.currency, str(c.amount), c.incurred_at, c.is_pending) for name, c in state.charges.items()},
-        {name: (ended.how, ended.at) for name, ended in state.ended.items()},
+        dict(state.ended),
         *shared.tables(),
     )
 
@@ -185,7 +185,7 @@ def _restore_budget(state: LedgerState, part: BudgetPart) -> None:
     state.expiries = [(hold.expires_at, name) for name, hold in state.holds.items()]
     heapq.heapify(state.expiries)
     state.charges = {name: Charge(currency, int(amount), at, p) for name, (currency, amount, at, p) in part.charges.items()}
-    state.ended = {name: Ended(how, at) for name, (how, at) in part.ended.items()}
+    state.ended = dict(part.ended)
 
 
 def encode_ledger(part: LedgerPart) -> bytes:

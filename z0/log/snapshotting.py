@@ -16,7 +16,7 @@ from z0.log.working_set import WorkingSet
 
 logger = logging.getLogger(__name__)
 
-STEP_ENTITIES_MAX: Final = 200  # about 5 ms of work: a bounded share of the worker's time
+STEP_ENTITIES_MAX: Final = 40  # about 1 ms of work in each of 8 partitions: who waits hardly notices
 STEP_PAUSE_MS: Final = 25
 PASS_STEPS_MAX: Final = 40  # a pass ends within a second also where entities are made by the ten thousand: else they pile up
 
