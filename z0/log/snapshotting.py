@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 STEP_ENTITIES_MAX: Final = 40  # about 1 ms of work in each of 8 partitions: who waits hardly notices
 STEP_PAUSE_MS: Final = 25
+SPREAD: Final = 8
 PASS_STEPS_MAX: Final = 40  # a pass ends within a second also where entities are made by the ten thousand: else they pile up
 
 
@@ -45,8 +46,8 @@ class Snapshotter:
             return self._interval_ms
         if self._candidate is None and self._working.is_filling:
             return 0
-        if self._next_ms is None:
-            self._next_ms = alive_ms + self._interval_ms
+        if self._next_ms is None:  # partitions are taken together: their passes must not all come at once
+            self._next_ms = alive_ms + self._interval_ms + self._interval_ms * (self._partition % SPREAD) // SPREAD
         return self._next_ms - alive_ms
 
     def step(self, now: Floor, alive_ms: int) -> None:
