@@ -7,7 +7,8 @@ Order of effects of a round, and what a crash after each step does:
  2. Send forwards and dead letters, wait for the acks.  they are sent again: a forward with its id, a dead letter with its key
  3. Wait for the round before, append the facts.        not acked: void or valid, the next claim's replay tells which
  4. On the ack compare offsets; else the epoch dies.    the facts are durable; the replay folds them and rebuilds the index
- 5. Write the index (entries and position together).    the replay starts at the index's position and writes them again
+ 5. Owe the index the entries; they are written with    the replay starts at the index's position and writes them again
+    their position every few rounds, or when none waits.
  6. Answer the direct callers, mark entities dirty.     a caller that heard nothing retries and gets the first outcome
  7. Acknowledge the Kafka batches.                      read again, skipped by the applied offset
  8. At intervals: snapshots, and when all are acked     a floor that is too low only makes the next replay longer
@@ -25,11 +26,12 @@ from typing import Any, Final, NamedTuple
 from z0.clock import Clock
 from z0.codec import Floor
 from z0.domain.answer import Answer
+from z0.domain.draft import Reference
 from z0.domain.outcome import Outcome
 from z0.errors import EpochDead, LogBroken, Unreachable
 from z0.log.deciding import Decider
 from z0.log.inbox import CommandBatch, Direct, DirectGroup, Inbox
-from z0.log.index import CommandIndex
+from z0.log.index import CommandIndex, Entry
 from z0.log.ports import Appended, CommandBounds, Lease, Log, Outbox, Policies, Snapshots
 from z0.log.recovery import ACK_TIMEOUT_S, Epoch, begin
 from z0.log.round import Round
@@ -41,6 +43,9 @@ from z0.names import FAUST_APP
 logger = logging.getLogger(__name__)
 
 OVERLAP_MIN: Final = 256  # fewer waiting commands than this are better decided together, after the ack under way
+INDEX_ROUNDS_MAX: Final = 32  # a write costs 40 us and the interpreter's lock; until then ids are known in memory
+INDEX_ENTRIES_MAX: Final = 2_000
+INDEX_PAUSE_S: Final = 0.02  # quiet for so long: what is owed is written
 RECLAIM_PAUSE_S: Final = 0.5  # with jitter, or two claimants would void each other in turns
 RECLAIM_DOUBLINGS_MAX: Final = 10
 RECLAIM_PAUSE_MAX_S: Final = 30.0  # doubled up to this while no round succeeds: a wrong clock must not fill the log with claims
@@ -96,6 +101,7 @@ class PartitionEngine:
         self._work = asyncio.Event()
         self._stopping = False
         self._decided: Round | None = None
+        self._unindexed: list[Round] = []  # acked rounds whose ids are not in the index yet
         self._in_flight: _InFlight | None = None
         self._epoch: Epoch | None = None
         self._decider: Decider | None = None
@@ -245,6 +251,7 @@ class PartitionEngine:
         if self._in_flight is not None:
             waiting += [item for item, _ in self._in_flight.round.answers]
         self._decided = self._in_flight = None
+        self._unindexed = []  # the next claim's replay begins at the index's position
         self._epoch = self._decider = self._snapshotter = None
         for item in waiting:
             item.group.answer(item.place, Answer("", "", outcome, partition=self.partition))
@@ -267,6 +274,7 @@ class PartitionEngine:
                 await self._settle()
                 await self._write_everything()
         await self._settle()
+        self._write_index()
         await self._write_everything()
 
     async def _idle(self) -> None:
@@ -274,9 +282,9 @@ class PartitionEngine:
         assert self._snapshotter is not None, "serving"
         timeout_s = self._snapshotter.due_in_ms(self._ports.clock.alive_ms()) / 1000
         try:
-            await asyncio.wait_for(self._work.wait(), timeout_s)
+            await asyncio.wait_for(self._work.wait(), min(timeout_s, INDEX_PAUSE_S) if self._unindexed else timeout_s)
         except TimeoutError:
-            return
+            self._write_index()
 
     async def _round(self) -> None:
         """Steps 1 to 3."""
@@ -331,8 +339,9 @@ class PartitionEngine:
         if round_.records:
             self._acked_offset = round_.next_offset
             self._deaths = 0
-            self._index.put(round_.entries, Position(self._acked_offset, self._epoch.number), round_.references)
-            self._decider.settled(round_)
+            self._unindexed.append(round_)
+            if len(self._unindexed) >= INDEX_ROUNDS_MAX or sum(len(r.entries) for r in self._unindexed) >= INDEX_ENTRIES_MAX:
+                self._write_index()
             self._working.dirty.update(round_.touched)
             self.facts_appended += len(round_.records)
         for item, answer in round_.answers:
@@ -340,6 +349,20 @@ class PartitionEngine:
         for batch in round_.acknowledge:
             self._inbox.finished(batch)
             batch.acknowledge()
+
+    def _write_index(self) -> None:
+        """Entries and position together; from then on the index knows the ids, and the decider may forget them."""
+        owed, self._unindexed = self._unindexed, []
+        if not owed or self._decider is None or self._epoch is None:
+            return
+        entries: dict[str, Entry] = {}
+        references: dict[str, Reference] = {}
+        for round_ in owed:
+            entries |= round_.entries
+            references |= round_.references
+        self._index.put(entries, Position(self._acked_offset, self._epoch.number), references)
+        for round_ in owed:
+            self._decider.settled(round_)
 
     # Snapshots -----------------------------------------------------------------------------------
 
