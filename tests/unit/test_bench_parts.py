@@ -1,6 +1,7 @@
 """The parts of the benchmarks that need no stack: loads, the light HTTP client, what peers say, and peers that are missing."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from itertools import islice
@@ -175,3 +176,18 @@ def test_work_for_kafka_streams_names_its_account_and_its_id() -> None:
     account, name, value = list(islice(streams.events(1_000), 1_001))[1_000]
     assert (account, name) == ("account-0", "s-1000")
     assert msgspec.json.decode(value) == {"id": name, "account": account, "amount": "0.0125"}
+
+
+async def test_a_closed_loop_counts_what_every_client_got_done() -> None:
+    """Also what others finish while one waits."""
+    asked = 0
+
+    async def ask() -> int:
+        nonlocal asked
+        await asyncio.sleep(0)
+        asked += 1
+        return 1
+
+    began = time.perf_counter()
+    rate = await closed_loop(10, 0.05, ask)
+    assert asked / (time.perf_counter() - began) <= rate <= asked / 0.05

@@ -16,7 +16,8 @@ async def closed_loop(clients: int, seconds: float, ask: Callable[[], Awaitable[
     async def client() -> None:
         nonlocal done
         while time.perf_counter() - began < seconds:
-            done += await ask()
+            got = await ask()  # not in one line with the sum: that reads the sum before it waits, and loses the others' share
+            done += got
 
     await asyncio.gather(*(client() for _ in range(clients)))
     return done / (time.perf_counter() - began)
