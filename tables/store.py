@@ -70,12 +70,6 @@ class Fenced:
             if not key.startswith(b"!"):
                 yield key, unpack(value)[1]
 
-    def put(self, partition: int, key: bytes, value: bytes) -> None:
-        """Keep the owner's own snapshot."""
-        self.put_raw(partition, key, value)
-        if self.fetch_raw(partition, VOID_PREFIX + key) is not None:
-            self.delete_raw(partition, VOID_PREFIX + key)
-
     def put_all(self, partition: int, records: Sequence[tuple[bytes, bytes]]) -> None:
         """Keep many of the owner's own snapshots, in one write: one by one they cost 6 us each, while commands wait."""
         changes: dict[bytes, bytes | None] = dict(records)

@@ -64,7 +64,7 @@ def test_the_owners_next_snapshot_heals_the_key(store: MemoryStore) -> None:
     recover(store, claim(9), snapshot(5, b"stale"), snapshot(5, b"stale", b"other"), snapshot(9, b"good"))
     assert store.fetch(0, KEY) == b"good"
     assert store.has_void(0)
-    store.put(0, b"other", pack(9, b"good"))
+    store.put_all(0, [(b"other", pack(9, b"good"))])
     assert not store.has_void(0)
 
 

@@ -23,9 +23,9 @@ def store(tmp_path: Path) -> RocksStore:
 def test_the_snapshots_of_a_partition_are_listed_without_what_belongs_to_the_store(store: RocksStore) -> None:
     """Epochs, claims and Faust's offset lie in the same database; read as snapshots they would stop the worker."""
     store.raise_epoch(3, 7)
-    store.put(3, CLAIM_PREFIX + b"7", pack(7, b""))
-    store.put(3, b"account_acct_1", pack(7, b"one"))
-    store.put(3, b"asset_asset_1", pack(7, b"two"))
+    store.put_all(3, [(CLAIM_PREFIX + b"7", pack(7, b""))])
+    store.put_all(3, [(b"account_acct_1", pack(7, b"one"))])
+    store.put_all(3, [(b"asset_asset_1", pack(7, b"two"))])
     store.set_persisted_offset(CHANGELOG, 12)
     assert dict(store.items_of(3)) == {b"account_acct_1": b"one", b"asset_asset_1": b"two"}
     assert store.persisted_offset(CHANGELOG) == 12

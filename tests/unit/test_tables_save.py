@@ -110,7 +110,7 @@ async def test_a_snapshot_acked_after_a_newer_epoch_began_stays_out_of_the_local
     """It lands behind the fence in the changelog; here it would lie on top of the newer epoch's."""
     table = Table(persisted=-1)
     table.kept.raise_epoch(0, 9)
-    table.kept.put(0, b"a", pack(9, b"newer"))
+    table.kept.put_all(0, [(b"a", pack(9, b"newer"))])
     with pytest.raises(EpochDead):
         await table.save(0, 5, [(b"a", b"late")])
     with pytest.raises(EpochDead):

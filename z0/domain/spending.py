@@ -44,19 +44,7 @@ def add(state: LedgerState, command: AddBudget, case: Case) -> Draft | Refusal:
 def deduct(state: LedgerState, command: DeductBudget, case: Case) -> Draft | Refusal:
     """Spend at once."""
     assert case.units is not None, "the amount was checked before"
-    spend = _spend(case, case.units, command.currency)
-    refusal = first_refusal(state, case.policy, spend, case.now_ms)
-    if refusal is not None:
-        return refusal
-    return Draft(
-        FactType.BUDGET,
-        FactType.DEDUCTED,
-        command.amount,
-        command.currency,
-        available=_after(state, command.currency, case.units),
-        data=command.data,
-        counted=counted(case.policy, spend, case.now_ms),
-    )
+    return _spent(state, command, case, case.units, currency=command.currency, kind=(FactType.BUDGET, FactType.DEDUCTED))
 
 
 def charge(state: LedgerState, command: Append, case: Case) -> Draft | Refusal:
@@ -65,16 +53,28 @@ def charge(state: LedgerState, command: Append, case: Case) -> Draft | Refusal:
         return Refusal(Outcome.MISSING_AMOUNT, f"amount.{command.type}")
     if command.subtype == FactType.INCURRED and len(state.charges) >= CHARGES_MAX:
         return Refusal(Outcome.TOO_MANY_CHARGES, "charge.count", command.currency)
-    spend = _spend(case, case.units, command.currency)
+    return _spent(state, command, case, case.units, currency=command.currency, kind=(command.type, command.subtype))
+
+
+def _spent(
+    state: LedgerState,
+    command: DeductBudget | Append,
+    case: Case,
+    units: int,
+    *,
+    currency: str,
+    kind: tuple[str, str | None],
+) -> Draft | Refusal:
+    """What leaves the budget without a reservation, under every rule that a reservation obeys."""
+    spend = _spend(case, units, currency)
     refusal = first_refusal(state, case.policy, spend, case.now_ms)
     if refusal is not None:
         return refusal
     return Draft(
-        command.type,
-        command.subtype,
+        *kind,
         command.amount,
-        command.currency,
-        available=_after(state, command.currency, case.units),
+        currency,
+        available=_after(state, currency, units),
         data=command.data,
         counted=counted(case.policy, spend, case.now_ms),
     )
