@@ -4,12 +4,16 @@
 A fact on another ledger is named with proof (its id, ledger, seq and hash), of which the deciding partition sees the form
 only. Here both facts are in one store. Reads in pieces, so memory does not grow with the log; writes nothing.
 
-A named fact was in the log before the one that names it, but Postgres may have the second first. So the order is:
+All that was in the log at the call is judged. A named fact was in the log before the one that names it, but Postgres may
+have the second first, and the ends of the partitions are not read at one moment. So the order is:
 
-    1. the positions of the store are read    only facts below them are judged
-    2. the ends of the log are read           what those facts name lies below these
-    3. the store is waited for                up to these ends; where it does not come, nothing is said to be missing
-    4. facts are compared
+    1. the ends of the log are read           facts below them are judged
+    2. they are read again                    what those facts name lies below these
+    3. the store is waited for                up to the second ends
+    4. facts are compared                     below the first ends
+
+Where the store does not come so far in time, what it has is judged: nothing is said to be missing, and how many records
+below the first ends it did not have is said (`behind`).
 """
 
 import time
@@ -58,6 +62,14 @@ class Piece(NamedTuple):
     waiting: int
 
 
+class Run(NamedTuple):
+    """How many facts there are to compare, the records that the store did not have in time, and the comparison."""
+
+    total: int
+    behind: int
+    pieces: Iterator[Piece]
+
+
 class Reconciliation:
     """One run over one store; use it as a context manager."""
 
@@ -86,15 +98,13 @@ class Reconciliation:
         """The next offset of every partition that the store does not have yet."""
         return dict(self._connection.execute(self._queries["positions"]).fetchall())
 
-    def wait(self, ends: Mapping[int, int], timeout_s: float) -> bool:
-        """Whether the store comes to these ends of the log in time."""
+    def wait(self, ends: Mapping[int, int], timeout_s: float) -> dict[int, int]:
+        """The positions of the store once it came to these ends of the log, or when the time is up."""
         deadline = time.monotonic() + timeout_s
         while True:
             found = self.positions()
-            if all(found.get(partition, 0) >= end for partition, end in ends.items()):
-                return True
-            if time.monotonic() >= deadline:
-                return False
+            if not _behind(ends, found) or time.monotonic() >= deadline:
+                return found
             time.sleep(LOOK_AGAIN_S)
 
     def count(self, upto: Mapping[int, int]) -> int:
@@ -117,11 +127,19 @@ class Reconciliation:
         return self._connection.execute(self._queries["unproved"], given).fetchall()
 
 
-def run(reconciliation: Reconciliation, ends: Callable[[], Mapping[int, int]], *, wait_s: float) -> tuple[int, Iterator[Piece]]:
-    """How many facts there are to compare, and the comparison, in the order of this module's docstring."""
-    upto = reconciliation.positions()
-    complete = reconciliation.wait(ends(), wait_s)
-    return reconciliation.count(upto), reconciliation.pieces(upto, complete=complete)
+def run(reconciliation: Reconciliation, ends: Callable[[], Mapping[int, int]], *, wait_s: float) -> Run:
+    """All of it, in the order of this module's docstring."""
+    judged = ends()
+    named = ends()
+    there = reconciliation.wait(named, wait_s)
+    upto = {partition: min(end, there.get(partition, 0)) for partition, end in judged.items()}
+    complete = not _behind(named, there)
+    return Run(reconciliation.count(upto), _behind(judged, there), reconciliation.pieces(upto, complete=complete))
+
+
+def _behind(ends: Mapping[int, int], there: Mapping[int, int]) -> int:
+    """Records below these ends that a store at these positions does not have."""
+    return sum(max(0, end - there.get(partition, 0)) for partition, end in ends.items())
 
 
 def _piece(rows: list[tuple[Any, ...]], *, complete: bool) -> Piece:

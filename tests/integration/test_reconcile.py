@@ -1,6 +1,8 @@
 """What no partition could check is checked over a real Postgres: proofs of facts on other ledgers, honest and forged."""
 
+import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -60,12 +62,20 @@ def ends(log: FactLog) -> dict[int, int]:
     return {partition: len(records) for partition, records in log.records.items()}
 
 
-def reconcile(store: str, log: FactLog, *, piece_rows: int = 2, wait_s: float = 0) -> list[Piece]:
-    with Reconciliation(store, piece_rows=piece_rows).opened() as reconciliation:
-        total, pieces = run(reconciliation, lambda: ends(log), wait_s=wait_s)
+def reconcile(store: str, log: FactLog) -> list[Piece]:
+    """Of a store that has all; in small pieces."""
+    found, behind = reconcile_to(store, lambda: ends(log))
+    assert behind == 0
+    return found
+
+
+def reconcile_to(store: str, end: Callable[[], dict[int, int]]) -> tuple[list[Piece], int]:
+    """And by how many records the store is behind; it is not waited for."""
+    with Reconciliation(store, piece_rows=2).opened() as reconciliation:
+        total, behind, pieces = run(reconciliation, end, wait_s=0)
         found = list(pieces)
     assert total == sum(piece.checked for piece in found)
-    return found
+    return found, behind
 
 
 def findings(pieces: list[Piece]) -> list[Finding]:
@@ -150,10 +160,34 @@ async def test_a_forged_proof_that_the_ledger_had_to_take_is_found(store: str) -
         await _replicate(ledger, store)
         stored = {partition: len(records) for partition, records in enumerate(ledger.log.records)}
     with Reconciliation(store).opened() as reconciliation:
-        total, pieces = run(reconciliation, lambda: stored, wait_s=0)
+        total, behind, pieces = run(reconciliation, lambda: stored, wait_s=0)
         [finding] = findings(list(pieces))
-    assert total == 2
+    assert (total, behind) == (2, 0)
     assert (finding.finding, finding.expected, finding.found) == ("hash", "0" * 64, named.hash)
+
+
+def test_what_was_in_the_log_at_the_call_is_judged_though_the_store_gets_it_later(store: str) -> None:
+    """The store lags: it has nothing when it is first asked, and a forged charge was in the log before that."""
+    log, _, outcome = story()
+    log.fact(ACCOUNT, "acct_1", "charge/incurred", **USD, timestamp=NOW_MS + 20, **proof_of(outcome, hash="f" * 64))
+    lagging = iter([None])
+
+    def asked() -> dict[int, int]:
+        """What the log has; the store gets it a moment later."""
+        at = ends(log)
+        for _ in lagging:
+            asyncio.run(copy(store, log))
+        return at
+
+    pieces, behind = reconcile_to(store, asked)
+    assert ([finding.finding for finding in findings(pieces)], behind) == (["hash"], 0)
+
+
+async def test_what_the_store_does_not_have_in_time_is_counted_and_never_a_clean_end(store: str) -> None:
+    log, _, outcome = story()
+    log.fact(ACCOUNT, "acct_1", "charge/incurred", **USD, timestamp=NOW_MS + 20, **proof_of(outcome, hash="f" * 64))
+    await copy(store, log, ASSET)
+    assert reconcile_to(store, lambda: ends(log)) == ([], len(log.records[ACCOUNT]))
 
 
 async def test_what_the_store_does_not_have_yet_is_waiting_and_not_missing(store: str) -> None:
@@ -161,8 +195,27 @@ async def test_what_the_store_does_not_have_yet_is_waiting_and_not_missing(store
     log, _, outcome = story()
     log.fact(ACCOUNT, "acct_1", "charge/incurred", **USD, timestamp=NOW_MS + 20, **proof_of(outcome))
     await copy(store, log, ACCOUNT)
-    [piece] = reconcile(store, log)
-    assert (piece.checked, piece.findings, piece.waiting) == (1, [], 1)
+    [piece], behind = reconcile_to(store, lambda: ends(log))
+    assert (piece.checked, piece.findings, piece.waiting, behind) == (1, [], 1, len(log.records[ASSET]))
+
+
+async def test_what_is_named_may_lie_behind_the_end_that_its_own_partition_had_when_it_was_asked(store: str) -> None:
+    """The asset's end was read, then outcome and charge came, then the account's end was read: the outcome is not missing."""
+    log, _, outcome = story()
+    log.fact(ACCOUNT, "acct_1", "charge/incurred", **USD, timestamp=NOW_MS + 20, **proof_of(outcome))
+    await copy(store, log, ACCOUNT)
+    at_two_moments = iter([ends(log) | {ASSET: 0}, ends(log)])
+    [piece], behind = reconcile_to(store, lambda: next(at_two_moments))
+    assert (piece.checked, piece.findings, piece.waiting, behind) == (1, [], 1, 0)
+
+
+async def test_what_came_into_the_log_after_the_call_is_left_for_the_next_run(store: str) -> None:
+    """Its named fact may lie beyond what is waited for."""
+    log, _, outcome = story()
+    at_the_call = ends(log)
+    log.fact(ACCOUNT, "acct_1", "charge/incurred", **USD, timestamp=NOW_MS + 20, **proof_of(outcome, hash="f" * 64))
+    await copy(store, log)
+    assert reconcile_to(store, lambda: at_the_call) == ([], 0)
 
 
 async def test_the_store_is_waited_for_up_to_the_end_that_the_log_had(store: str) -> None:
@@ -170,7 +223,7 @@ async def test_the_store_is_waited_for_up_to_the_end_that_the_log_had(store: str
     log.fact(ACCOUNT, "acct_1", "charge/incurred", **USD, timestamp=NOW_MS + 20, **proof_of(outcome))
     await copy(store, log, ACCOUNT)
     with Reconciliation(store).opened() as reconciliation:
-        assert not reconciliation.wait(ends(log), 0)
+        assert reconciliation.wait(ends(log), 0) == {ACCOUNT: len(log.records[ACCOUNT])}
         await copy(store, log, ASSET)
-        assert reconciliation.wait(ends(log), 0)
+        assert reconciliation.wait(ends(log), 0) == ends(log)
     assert findings(reconcile(store, log)) == []

@@ -55,18 +55,18 @@ async def charge(config: Config, *hashes: str | None) -> list[str]:
 
 
 async def test_honest_proofs_end_with_0_and_a_forged_one_is_printed_and_ends_with_1(stack: Config) -> None:
-    """As `name=value`, and as JSON. Postgres is waited for: nothing here is reported as missing."""
+    """As `name=value`, and as JSON. Postgres is waited for: what was in the log a moment before is judged."""
     await charge(stack, None)
     done = await asyncio.to_thread(reconcile, stack)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.endswith(" findings=0 waiting=0\n")
+    assert done.stdout.endswith(" findings=0 waiting=0 behind=0\n")
     [forged] = await charge(stack, "0" * 64)
     done = await asyncio.to_thread(reconcile, stack)
     assert done.returncode == 1, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"finding=hash fact_id={forged} source_id=asset_asset_")
-    assert lines[-1].endswith(" findings=1 waiting=0")
+    assert lines[-1].endswith(" findings=1 waiting=0 behind=0")
     done = await asyncio.to_thread(reconcile, stack, "--json")
     finding, summary = map(json.loads, done.stdout.splitlines())
     assert (finding["finding"], finding["fact_id"], finding["expected"]) == ("hash", forged, "0" * 64)
-    assert (summary["findings"], summary["waiting"], done.returncode) == (1, 0, 1)
+    assert (summary["findings"], summary["waiting"], summary["behind"], done.returncode) == (1, 0, 0, 1)

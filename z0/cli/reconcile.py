@@ -27,7 +27,9 @@ def reconcile(
     """
     Compare every proof of a fact on another ledger, which its own partition could not check, with that fact in Postgres.
 
-    Exit code 0: all fit; 1: there are findings, or Postgres was too far behind to tell (`waiting` above 0).
+    All facts that are in the log at the call are compared, as soon as Postgres has them. Exit code 0: all fit; 1: there are
+    findings, or Postgres was too far behind to tell: it did not have so many records in time (`behind`), or may still get so
+    many named facts (`waiting`).
     """
     from sinks.counts import log_ends
     from sinks.postgres.reconcile import Reconciliation, run
@@ -35,14 +37,14 @@ def reconcile(
     config = from_env()
     checked = findings = waiting = 0
     with Reconciliation(config.postgres_url).opened() as reconciliation:
-        total, pieces = run(reconciliation, lambda: asyncio.run(log_ends(config)), wait_s=wait_s)
+        total, behind, pieces = run(reconciliation, lambda: asyncio.run(log_ends(config)), wait_s=wait_s)
         for piece in _shown(pieces, total):
             for finding in piece.findings:
                 typer.echo(line_of(finding, as_json=as_json))
             checked, findings, waiting = checked + piece.checked, findings + len(piece.findings), waiting + piece.waiting
-    summary = {"checked": checked, "findings": findings, "waiting": waiting}
+    summary = {"checked": checked, "findings": findings, "waiting": waiting, "behind": behind}
     typer.echo(json.dumps(summary) if as_json else " ".join(f"{name}={value}" for name, value in summary.items()))
-    raise typer.Exit(1 if findings or waiting else 0)
+    raise typer.Exit(1 if findings or waiting or behind else 0)
 
 
 def line_of(finding: "Finding", *, as_json: bool) -> str:
