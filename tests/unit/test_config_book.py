@@ -191,6 +191,20 @@ def test_a_retry_is_priced_by_the_version_it_names() -> None:
     assert of.pinned(NO_POLICY, "cfg_1", 1) is None
 
 
+def test_a_price_that_was_overtaken_before_its_time_is_nobodys_first_price() -> None:
+    """It never came into force, so no retry can have been given it: neither before its time nor after."""
+    of = book(
+        version(PRICES, "pricing"),
+        version({"currency": "USD", "prices": {"input_token": "0"}}, "pricing", version=2, effective_at=NOW + 5),
+        version({"currency": "USD", "prices": {"input_token": "4"}}, "pricing", version=3, effective_at=NOW + 3),
+    )
+    for at in (NOW + 3, NOW + 9):
+        policy = policy_of(of, at=at)
+        assert of.pinned(policy, "cfg_1", 2) is None
+        assert of.pinned(policy, "cfg_1", 1) is not None
+        assert of.pinned(policy, "cfg_1", 3) is not None
+
+
 def test_the_versions_on_a_fact_give_its_policy_again() -> None:
     """For whoever explains an old decision."""
     of = book(version(OVERDRAFT), version({"overdraft": {"USD": "1"}}, version=2))

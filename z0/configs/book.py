@@ -138,7 +138,8 @@ class Book:
         """
         The policy with that version of a pricing config in place of the present one; None: there is no such version.
 
-        Only versions up to the present one of a config that applies: a retry may use its own price, not tomorrow's.
+        Only versions up to the present one of a config that applies, and of those the ones that came into force: a retry may use
+        its own price, not tomorrow's, nor one that was overtaken before its time.
         """
         key = (bytes(policy.versions), config_id, version)
         if key not in self._pinned:
@@ -154,6 +155,9 @@ class Book:
         named = dict(versions_in(policy.versions))
         config = self._versions.get(config_id, {}).get(version)
         if config is None or config.version.type is not ConfigType.PRICING or not version <= named.get(config_id, 0):
+            return None
+        higher = (of.version.effective_at for number, of in self._versions[config_id].items() if number > version)
+        if any(at_ms < config.version.effective_at for at_ms in higher):
             return None
         named[config_id] = version
         configs = in_order(self._versions[name][number] for name, number in named.items())

@@ -38,7 +38,8 @@ the command line: `z0 config`.
 - **Settings of `{{}}`** switch a config off, whatever its type.
 - Workers decide from a copy (`z0.configs`): a version counts some tenths of a second after it was accepted. Every fact names the
   configs and versions that its decision looked at, in `configs`.
-- A retry of a priced command may name `config_id` and `config_version` of its first price; all others are as they are now."""
+- A retry of a priced command may name `config_id` and `config_version` of its first price, which must have been in force; all
+  others are as they are now."""
 EXAMPLES: Final[dict[ConfigType, dict[str, Any]]] = {
     ConfigType.BUDGET: {"overdraft": {"USD": "100"}, "confirm_above_hold": "topped_up", "ttl_ms_max": 3_600_000},
     ConfigType.CAP: {
