@@ -6,12 +6,17 @@ Each is a mistake that somebody could make in earnest, and that no test of the h
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from tables import store
+from tables.snapshots import TableSnapshots
+from z0.configs.resolve import resolve as resolve_rightly
 from z0.domain.expiry import expiry_drafts
+from z0.domain.policy import Severity
 from z0.errors import EpochDead
 from z0.log import recovery
 from z0.log.deciding import Decider
@@ -84,10 +89,51 @@ def stale_snapshot_believed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(store._Fold, "add", add)
 
 
+def roles_lost_with_memory(patch: pytest.MonkeyPatch) -> None:
+    """An entity that comes back from its snapshot has everything but its users' roles."""
+    load = TableSnapshots.load
+
+    def without_roles(self: Any, partition: int, ledger_id: str) -> Any:
+        snapshot = load(self, partition, ledger_id)
+        return msgspec.structs.replace(snapshot, access=None) if snapshot is not None else None
+
+    patch.setattr(TableSnapshots, "load", without_roles)
+
+
+def fine_prices_cut(patch: pytest.MonkeyPatch) -> None:
+    """Prices are amounts, and amounts have twelve decimals."""
+
+    def cut(price: Any) -> Any:
+        meters = {meter: value.quantize(Decimal("1e-12")) for meter, value in price.by_meter.items()}
+        return msgspec.structs.replace(price, by_meter=meters)
+
+    _resolve_with(patch, lambda policy: {"prices": {currency: cut(price) for currency, price in policy.prices.items()}})
+
+
+def rules_that_only_warn(patch: pytest.MonkeyPatch) -> None:
+    """A tenant's rule that should refuse a fact lets it pass, and says so."""
+
+    def warn(check: Any) -> Any:
+        return msgspec.structs.replace(check, severity=Severity.WARNING)
+
+    _resolve_with(patch, lambda policy: {"checks": tuple(map(warn, policy.checks))})
+
+
+def _resolve_with(patch: pytest.MonkeyPatch, changed: Callable[[Any], dict[str, Any]]) -> None:
+    def resolve(*arguments: Any) -> Any:
+        policy = resolve_rightly(*arguments)
+        return msgspec.structs.replace(policy, **changed(policy))
+
+    patch.setattr("z0.configs.book.resolve", resolve)
+
+
 BUGS: Final[tuple[Plant, ...]] = (
     no_offset_check,
     reply_before_ack,
     index_not_restored,
     expiry_by_wall_clock,
     stale_snapshot_believed,
+    roles_lost_with_memory,
+    fine_prices_cut,
+    rules_that_only_warn,
 )

@@ -16,23 +16,27 @@ from z0.sim.planning import plan_of
 from z0.sim.scenario import play
 
 MARKERS = (b'"counted":', b'"transferred_in"', b'"expired"', b'"confirmed"', b'"configs":{"cfg_0"', b'"max_count"')
+USAGE, WARNED = b'"config_version":1,"usage":{', b'"warnings":["'
+ROLES, DENIED = b'"roles":{"owner"', b'"outcome":"access_denied"'
+CHECK_DENIED = b'"eligible":false,"outcome":"access_denied"'
 
 
 @cache
-def clean() -> Evidence:
-    """A run without a violation, with some of everything."""
-    for seed in range(500):
+def clean(markers: tuple[bytes, ...]) -> Evidence:
+    """A run without a violation, with some of everything that is asked for."""
+    for seed in range(1_000):
         evidence = play(plan_of(seed))
         values = b"".join(record.value for log in evidence.facts for record in log)
-        if all(marker in values for marker in MARKERS) and evidence.letters:
+        values += b"".join(told.answer.eligibility for told in evidence.told if b'"op":"check"' in told.command)
+        if all(marker in values for marker in markers) and evidence.letters:
             assert audit(evidence).violations == []
             return evidence
     raise AssertionError("no seed has everything")
 
 
-def changed(change: Callable[[Any], None]) -> set[str]:
+def changed(change: Callable[[Any], None], markers: tuple[bytes, ...] = MARKERS) -> set[str]:
     """The rules that a changed copy breaks."""
-    evidence = deepcopy(clean())
+    evidence = deepcopy(clean(markers))
     change(evidence)
     return {violation.rule for violation in audit(evidence).violations}
 
@@ -45,6 +49,14 @@ def with_value(evidence: Any, marker: bytes, old: bytes, new: bytes) -> None:
                 log[place] = record._replace(value=record.value.replace(old, new, 1))
                 return
     raise AssertionError("nothing to change")
+
+
+def with_eligibility(evidence: Any, old: bytes, new: bytes) -> None:
+    """Change what checks were told."""
+    for place, told in enumerate(evidence.told):
+        if b'"op":"check"' in told.command and old in told.answer.eligibility:
+            answer = msgspec.structs.replace(told.answer, eligibility=told.answer.eligibility.replace(old, new))
+            evidence.told[place] = told._replace(answer=answer)
 
 
 def last_fact(evidence: Any) -> tuple[list[Record], list[float]]:
@@ -78,7 +90,8 @@ def deny_a_ledger(evidence: Any) -> None:
     evidence.told[-1] = told._replace(answer=answer)
 
 
-CHANGES: list[tuple[str, Callable[[Any], None]]] = [
+Change = Callable[[Any], None]
+CHANGES: list[tuple[str, Change]] = [
     ("chain", lambda e: with_value(e, b'"deposit"', b'"amount":"100"', b'"amount":"101"')),
     ("chain", lambda e: with_value(e, b'"prev_hash"', b'"prev_hash":"0', b'"prev_hash":"1')),
     ("overdraft", lambda e: with_value(e, b'"deposit"', b'"amount":"100"', b'"amount":"001"')),
@@ -101,12 +114,33 @@ CHANGES: list[tuple[str, Callable[[Any], None]]] = [
     ("expiry", lambda e: with_value(e, b'"subtype":"reserved"', b'"expires_at":17', b'"expires_at":16')),
     ("liveness", lambda e: e.problems.append("a worker stopped")),
 ]
+GOVERNED: list[tuple[str, bytes, Change]] = [
+    ("price", USAGE, lambda e: with_value(e, USAGE, b'"usage":{"', b'"usage":{"other-')),
+    ("price", USAGE, lambda e: with_value(e, USAGE, b'"config_id":"cfg_', b'"config_id":"cfg_1')),
+    ("decision", USAGE, lambda e: with_value(e, USAGE, b'"amount":"', b'"amount":"1')),
+    ("invariant", WARNED, lambda e: with_value(e, WARNED, WARNED, WARNED + b"NOT_")),
+    ("access", ROLES, lambda e: with_value(e, ROLES, ROLES, b'"roles":{"other"')),
+    ("access", DENIED, lambda e: with_value(e, DENIED, DENIED, b'"outcome":"budget_exhausted"')),
+    ("read", DENIED, lambda e: with_value(e, b'"access_granted"', b'"role":"', b'"role":"other-')),
+]
 
 
 @pytest.mark.parametrize(("rule", "change"), CHANGES, ids=[f"{n}-{rule}" for n, (rule, _) in enumerate(CHANGES)])
-def test_the_auditor_notices_a_change_of_one_place(rule: str, change: Callable[[Any], None]) -> None:
+def test_the_auditor_notices_a_change_of_one_place(rule: str, change: Change) -> None:
     """By the rule that is about it, whatever others it breaks."""
     assert rule in changed(change)
+
+
+@pytest.mark.parametrize(("rule", "marker", "change"), GOVERNED, ids=[f"{n}-{of[0]}" for n, of in enumerate(GOVERNED)])
+def test_the_auditor_notices_a_change_under_access_prices_and_invariants(rule: str, marker: bytes, change: Change) -> None:
+    """In a run that has what is changed."""
+    assert rule in changed(change, (marker,))
+
+
+def test_the_auditor_notices_a_check_that_was_told_another_price_or_what_it_may_not() -> None:
+    """It left no fact: the answer is all there is."""
+    assert "price" in changed(lambda e: with_eligibility(e, b'"amount":"', b'"amount":"1'), (b'"eligible":true',))
+    assert "access" in changed(lambda e: with_eligibility(e, b'"eligible":false', b'"eligible":true'), (CHECK_DENIED,))
 
 
 def test_the_auditor_shares_no_code_with_what_it_judges() -> None:

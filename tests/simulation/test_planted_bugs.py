@@ -1,4 +1,4 @@
-"""Five bugs, planted one at a time: the simulation must find each, and soon."""
+"""Bugs, planted one at a time: the simulation must find each, and soon."""
 
 import pytest
 

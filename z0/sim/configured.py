@@ -1,6 +1,6 @@
 """
-Random configs, and what only makes sense under them. Owns: the second half of the workload: caps, overdrafts, prices left out,
-checks, authorizations, settlement, transfers between ledgers.
+Configs, and what only makes sense under them. Owns: the second half of the workload: checks, authorizations by amount and by
+usage, settlement, roles, transfers between ledgers. Does not own: what the configs say (`settings`).
 """
 
 from random import Random
@@ -24,53 +24,36 @@ from z0.domain.commands import (
 )
 from z0.domain.facts import ConfigType, Scope
 from z0.sim.network import START_MS
+from z0.sim.settings import ROLES, settings_of
 
-ZONES: Final = ("UTC", "America/Los_Angeles", "Asia/Kolkata")
-WINDOWS: Final = ("hour", "hour", "day", "total", "in_flight")
+CONFIGS: Final = (
+    (ConfigType.CAP, Scope.TENANT),
+    (ConfigType.BUDGET, Scope.TENANT),
+    (ConfigType.PRICING, Scope.TENANT),
+    (ConfigType.INVARIANT, Scope.TENANT),
+    (ConfigType.ACCESS, Scope.TENANT),
+    (ConfigType.ACCESS, Scope.ENTITY),
+    (ConfigType.CAP, Scope.ENTITY),
+    (ConfigType.BUDGET, Scope.ENTITY),
+    (ConfigType.PRICING, Scope.ENTITY),
+    (ConfigType.INVARIANT, Scope.ENTITY),
+)
+ACCESS: Final = frozenset(n for n, (kind, _) in enumerate(CONFIGS) if kind is ConfigType.ACCESS)
+PRICING: Final = frozenset(n for n, (kind, _) in enumerate(CONFIGS) if kind is ConfigType.PRICING)
+USERS: Final = ("user_1", "user_2", "user_3")
 FACT: Final = b"@fact"  # in a command: the id of the fact that the step before has left
 
 
-def cap_settings(random: Random) -> dict[str, Any]:
-    """One to three limits, low enough to be met."""
-    limits = []
-    for n in range(random.randint(1, 3)):
-        limit: dict[str, Any] = {"name": f"l{n}", "counts": random.choice(("spend", "spend", "spend", "invocations"))}
-        limit["window"] = random.choice(WINDOWS)
-        if limit["counts"] == "invocations" or random.random() < 0.5:
-            limit["max_count"] = random.randint(0, 9)
-        else:
-            limit |= {"max_amount": str(random.randint(5, 70)), "currency": random.choice(("USD", "EUR"))}
-        if limit["counts"] == "invocations" and limit["window"] == "in_flight":
-            limit["window"] = "hour"
-        limits.append(limit)
-    return {"limits": limits, "timezone": random.choice(ZONES)}
-
-
-def budget_settings(random: Random) -> dict[str, Any]:
-    """Overdrafts, top-ups, times of reservations."""
-    settings: dict[str, Any] = {}
-    if random.random() < 0.6:
-        settings["overdraft"] = {"USD": str(random.randint(0, 30))}
-    if random.random() < 0.5:
-        settings["confirm_above_hold"] = random.choice(("topped_up", "refused"))
-    if random.random() < 0.4:
-        settings["ttl_ms_max"] = random.choice((700, 4_000))
-    return settings
-
-
-def put_config(random: Random, base: dict[str, Any], number: int, at_ms: int, entity: str | None) -> PutConfig:
+def put_config(random: Random, base: dict[str, Any], number: int, at_ms: int) -> PutConfig:
     """A version of config `number`: what it governs goes by its number, so that later versions fit the first."""
-    is_cap = number % 2 == 0
-    settings = cap_settings(random) if is_cap else budget_settings(random)
-    if random.random() < 0.1:
-        settings = {}
+    kind, scope = CONFIGS[number]
     later_ms = random.choice((None, None, 2_000, 5_000))
     return PutConfig(
         **{**base, "ledger_id": f"config_cfg_{number}"},
-        type=ConfigType.CAP if is_cap else ConfigType.BUDGET,
-        scope=Scope.ENTITY if entity is not None else Scope.TENANT,
-        applies_to=entity if entity is not None else "account",
-        settings=Raw(msgspec.json.encode(settings)),
+        type=kind,
+        scope=scope,
+        applies_to=f"acct_{number % 2}" if scope is Scope.ENTITY else "account",
+        settings=Raw(msgspec.json.encode(settings_of(kind, random))),
         effective_at=START_MS + at_ms + later_ms if later_ms is not None else None,
     )
 
@@ -97,12 +80,17 @@ def charge(bases: tuple[dict[str, Any], ...], amount: str) -> list[Command]:
     ]
 
 
-def ask_first(random: Random, base: dict[str, Any], amount: str | None) -> Command:
-    """May it, or may it and hold."""
+def ask_first(random: Random, base: dict[str, Any], amount: str | None, usage: dict[str, str] | None) -> Command:
+    """May it, or may it and hold: an amount, a place only, or what a usage costs, now and then at a price of before."""
     currency = random.choice(("USD", "EUR")) if amount is not None else None
+    asked: dict[str, Any] = {**base, "amount": amount, "currency": currency}
+    if usage is not None:
+        asked |= {"usage": usage, "amount": None, "currency": random.choice((None, None, "USD"))}
+        if random.random() < 0.4:
+            asked |= {"config_id": f"cfg_{random.choice(sorted(PRICING))}", "config_version": random.choice((1, 1, 2, 3))}
     if random.random() < 0.3:
-        return Check(**base, amount=amount, currency=currency)
-    return Authorize(**base, amount=amount, currency=currency, ttl_ms=random.choice((None, 400, 2_500)))
+        return Check(**asked)
+    return Authorize(**asked, ttl_ms=random.choice((None, 400, 2_500)))
 
 
 def invocation(base: dict[str, Any]) -> Append:
@@ -110,9 +98,12 @@ def invocation(base: dict[str, Any]) -> Append:
     return Append(**base, type="invocation")
 
 
+def grant(random: Random, base: dict[str, Any], user: str) -> Command:
+    """A role, of which some allow much."""
+    return GrantAccess(**base, grantee_id=user, role=random.choice(ROLES))
+
+
 def access(random: Random, base: dict[str, Any]) -> Command:
-    """A role given or taken."""
-    user = f"user_{random.randint(1, 3)}"
-    if random.random() < 0.6:
-        return GrantAccess(**base, grantee_id=user, role=random.choice(("viewer", "spender")))
-    return RevokeAccess(**base, grantee_id=user)
+    """A role given, changed or taken."""
+    user = random.choice(USERS)
+    return grant(random, base, user) if random.random() < 0.7 else RevokeAccess(**base, grantee_id=user)

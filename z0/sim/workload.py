@@ -28,6 +28,7 @@ from z0.domain.commands import (
 from z0.domain.entity import Changes, Status
 from z0.sim import configured
 from z0.sim.plan import Door, Flow, Step
+from z0.sim.settings import usage
 
 TENANT: Final = "tenant_1"
 FOREIGN: Final = "tenant_2"
@@ -44,13 +45,16 @@ class Workload:
         self._until_ms = until_ms
         self._ledgers = [f"account_acct_{n}" for n in range(random.randint(2, 5))]
         self._ids = 0
-        self._configs = random.choice((0, 0, 2, 4, 6))
+        self._configs = sorted(random.sample(range(len(configured.CONFIGS)), random.choice((0, 0, 2, 4, 6, 8))))
+        # Under an access config who is nobody may do nothing; without a price no usage costs anything.
+        self._named = 0.95 if configured.ACCESS & set(self._configs) else 0.3
+        self._by_usage = 0.6 if configured.PRICING & set(self._configs) else 0.05
         self._sent: list[tuple[int, bytes]] = []  # (when, command): what may be repeated later
 
     def flows(self, count: int) -> tuple[Flow, ...]:
         """The ledgers' beginnings, then a random mixture."""
         flows = [flow for ledger in self._ledgers for flow in self._opening(ledger)]
-        flows += [self._put_config(self._random.randrange(100, 900), number) for number in range(self._configs)]
+        flows += [self._put_config(self._random.randrange(100, 900), number) for number in self._configs]
         kinds, weights = zip(*_KINDS, strict=True)
         for kind in self._random.choices(kinds, weights, k=count):
             at_ms = self._random.randrange(500, self._until_ms)
@@ -78,7 +82,8 @@ class Workload:
 
     def _base(self, what: str, ledger: str | None = None) -> dict[str, Any]:
         ledger = ledger or self._random.choice(self._ledgers)
-        return {"id": self._id(what), "tenant_id": TENANT, "ledger_id": ledger}
+        base = {"id": self._id(what), "tenant_id": TENANT, "ledger_id": ledger}
+        return base | ({"user_id": self._random.choice(configured.USERS)} if self._random.random() < self._named else {})
 
     # Flows ---------------------------------------------------------------------------------------
 
@@ -86,8 +91,9 @@ class Workload:
         at_ms = self._random.randrange(0, 400)
         create = CreateEntity(**self._base("create", ledger))
         adds = [AddBudget(**self._base("add", ledger), amount="100", currency=c) for c in ("USD", "EUR")]
+        grants = [configured.grant(self._random, self._base("grant", ledger), user) for user in configured.USERS]
         door = self._door()
-        return [Flow(at_ms, f"open {ledger}", (self._step(create, door=door), self._step(*adds, door=door)))]
+        return [Flow(at_ms, f"open {ledger}", (self._step(create, door=door), self._step(*adds, *grants, door=door)))]
 
     def _hold(self, at_ms: int) -> Flow:
         """Reserve, and then one of: confirm it, in part, too much, twice, release it, come too late, forget it."""
@@ -96,7 +102,7 @@ class Workload:
         base = self._base("hold")
         reserve = Reserve(**base, amount=self._amount(), currency=random.choice(CURRENCIES), ttl_ms=ttl_ms)
         steps = [self._step(reserve)]
-        again: dict[str, Any] = {"tenant_id": TENANT, "ledger_id": base["ledger_id"], "reservation_id": base["id"]}
+        again: dict[str, Any] = {name: value for name, value in base.items() if name != "id"} | {"reservation_id": base["id"]}
         pause_ms = random.choice((0, 50, 900, 3_100, 9_000))
         for _ in range(random.choice((0, 1, 1, 1, 2))):
             if random.random() < 0.7:
@@ -192,11 +198,10 @@ class Workload:
 
     def _config(self, at_ms: int) -> Flow:
         """A later version of a config, where there are any."""
-        return self._put_config(at_ms, self._random.randrange(self._configs)) if self._configs else self._spend(at_ms)
+        return self._put_config(at_ms, self._random.choice(self._configs)) if self._configs else self._spend(at_ms)
 
     def _put_config(self, at_ms: int, number: int) -> Flow:
-        entity = f"acct_{number % 2}" if number >= 4 else None
-        put = configured.put_config(self._random, self._base("config"), number, at_ms, entity)
+        put = configured.put_config(self._random, self._base("config"), number, at_ms)
         return Flow(at_ms, "config", (self._step(put),))
 
     def _transfer(self, at_ms: int) -> Flow:
@@ -219,7 +224,8 @@ class Workload:
     def _ask_first(self, at_ms: int) -> Flow:
         base = self._base("ask")
         amount = self._amount(15) if self._random.random() < 0.8 else None
-        ask = configured.ask_first(self._random, base, amount)
+        used = usage(self._random) if self._random.random() < self._by_usage else None
+        ask = configured.ask_first(self._random, base, amount, used)
         door = Door.DIRECT if ask.__struct_config__.tag == "check" else None
         steps = [self._step(ask, door=door)]
         if self._random.random() < 0.6 and door is None:
@@ -253,7 +259,7 @@ _KINDS: Final[tuple[tuple[_Kind, int], ...]] = (
     (Workload._config, 4),
     (Workload._transfer, 8),
     (Workload._charge, 4),
-    (Workload._ask_first, 14),
+    (Workload._ask_first, 18),
     (Workload._invocation, 5),
     (Workload._access, 2),
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from z0.sim.auditor.book import SUMS, units
+from z0.sim.auditor.checks import Checks
 from z0.sim.auditor.log import Report, Seen
 from z0.sim.clients import Told
 
@@ -37,11 +38,13 @@ class Answers:
         by_command: Mapping[Key, Seen],
         created: Mapping[str, Seen],
         views: Mapping[str, Sequence[tuple[int, dict[str, Any]]]],
+        checks: Checks,
     ) -> None:
         self._report = report
         self._by_command = by_command
         self._created = created
         self._views = views
+        self._checks = checks
 
     def check(self, told: Sequence[Told], digest_of: Any) -> None:
         """All of them; then the order in which they were heard."""
@@ -61,13 +64,13 @@ class Answers:
         key = (command["tenant_id"], command["ledger_id"], command["id"])
         fact = self._by_command.get(key)
         if command["op"] == "check" and outcome == "accepted":
-            return
-        if command["op"] == "read":
+            self._checks.check(told, command)
+        elif command["op"] == "read":
             self._check_read(told, command)
         elif outcome in UNRECORDED:
             self._check_unrecorded(told, command, fact, digest_of)
-        elif fact is None and command["op"] == "put_config" and outcome != "accepted" and not told.answer.seq:
-            return  # a config that never came to be has no ledger that could remember the refusal
+        elif command["op"] == "put_config" and outcome != "accepted" and not told.answer.seq:
+            self._check_forgotten(told, command)
         elif fact is None:
             self._report("answer", f"{key[2]} was told {outcome}, and the log has no such command")
         else:
@@ -96,6 +99,14 @@ class Answers:
             self._report("answer", f"{name} was told that its id was used before with another body; the log has none")
         if outcome == "unknown_entity" and known and created is not None and created.at_s < told.asked_s:
             self._report("stale", f"{name} was told unknown_entity after its ledger had been created")
+
+    def _check_forgotten(self, told: Told, command: dict[str, Any]) -> None:
+        """A config that is not there yet has no ledger that could remember a refusal; asked again later, it may be."""
+        created = self._created.get(command["ledger_id"])
+        if created is not None and created.at_s < told.asked_s:
+            self._report(
+                "stale", f"{command['id']} was refused as {told.answer.outcome} and left no fact, but its config was there"
+            )
 
     def _check_read(self, told: Told, command: dict[str, Any]) -> None:
         ledger, answer = command["ledger_id"], told.answer
@@ -141,4 +152,6 @@ def _shown(state: dict[str, Any]) -> dict[str, Any]:
         "head_hash": state["head_hash"],
         "budgets": {c: s for c, s in budgets.items() if any(s.values())},
         "holds": holds,
+        "charges": {name: charge["currency"] for name, charge in state["charges"].items()},
+        "roles": state["access"],
     }

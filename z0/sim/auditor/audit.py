@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from z0.sim.auditor.answers import Answers, Key
 from z0.sim.auditor.book import Book
+from z0.sim.auditor.checks import Checks
 from z0.sim.auditor.doors import KafkaDoor
 from z0.sim.auditor.log import Chains, Seen, valid_facts
 from z0.sim.auditor.rules import Rules
@@ -62,7 +63,8 @@ class _Auditor:
         facts = [self._read(p) for p in range(len(self._evidence.facts))]
         for partition in facts:
             self._partition(partition)
-        Answers(self._report, self._by_command, self._created, self._views).check(self._evidence.told, digest_of)
+        checks = Checks(self._report, self._terms, self._views)
+        Answers(self._report, self._by_command, self._created, self._views, checks).check(self._evidence.told, digest_of)
         door = KafkaDoor(self._report, self._by_command, self._created, digest_of)
         if not self._evidence.problems:  # what did not come to rest has not answered for everything yet
             door.check(self._evidence.commands, self._evidence.commands_at_s, self._evidence.letters)

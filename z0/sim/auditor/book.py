@@ -1,5 +1,6 @@
 """
-The auditor's own bookkeeping of one ledger. Owns: sums and holds as plain integers, and what each fact does to them.
+The auditor's own bookkeeping of one ledger. Owns: sums and holds as plain integers, open charges, roles, and what each fact
+does to them.
 """
 
 from collections import defaultdict
@@ -39,6 +40,8 @@ class Book:
     status: str = ""
     sums: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(lambda: dict.fromkeys(SUMS, 0)))
     holds: dict[str, OpenHold] = field(default_factory=dict)
+    charges: dict[str, str] = field(default_factory=dict)  # open ones, by the fact's id: their currency
+    roles: dict[str, str] = field(default_factory=dict)  # by user
     seq: int = 0
     head: str = "0" * 64
 
@@ -60,7 +63,7 @@ class Book:
         Book one fact.
 
         Raises:
-            KeyError: it closes a reservation that is not open.
+            KeyError: it closes a reservation or a charge that is not open, or takes a role that nobody has.
         """
         self.seq, self.head = fact["seq"], fact["hash"]
         kind, subtype = fact["type"], fact.get("subtype")
@@ -68,10 +71,22 @@ class Book:
             self._lifecycle(subtype, fact)
         elif kind in ADDED:
             self.sums[fact["currency"]][ADDED[kind]] += units(fact["amount"])
-        elif kind == "charge" and subtype not in ("pending", "settled"):
-            self.sums[fact["currency"]]["spent"] += units(fact["amount"])
+        elif kind == "charge":
+            self._charge(subtype, fact)
         elif kind == "budget":
             self._budget(subtype, fact)
+        elif kind in ("access_granted", "access_modified"):
+            self.roles[fact["data"]["user_id"]] = fact["data"]["role"]
+        elif kind == "access_revoked":
+            del self.roles[fact["data"]["user_id"]]
+
+    def _charge(self, subtype: str | None, fact: dict[str, Any]) -> None:
+        if subtype == "settled":
+            del self.charges[fact["source_id"]]
+        elif subtype != "pending":
+            self.sums[fact["currency"]]["spent"] += units(fact["amount"])
+        if subtype == "incurred":
+            self.charges[fact["id"]] = fact["currency"]
 
     def _lifecycle(self, subtype: str | None, fact: dict[str, Any]) -> None:
         if subtype == "created":
@@ -115,4 +130,6 @@ class Book:
             "head_hash": self.head,
             "budgets": {c: dict(s) for c, s in self.sums.items() if any(s.values())},
             "holds": {name: (hold.currency, hold.amount, hold.expires_at) for name, hold in self.holds.items()},
+            "charges": dict(self.charges),
+            "roles": dict(self.roles),
         }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from z0.sim.auditor.book import Book, units
+from z0.sim.auditor.governed import Governed
 from z0.sim.auditor.log import Report, Seen
 from z0.sim.auditor.terms import Asked, Terms
 
@@ -33,6 +34,7 @@ class Rules:
     def __init__(self, report: Report, terms: Terms) -> None:
         self._report = report
         self._terms = terms
+        self._governed = Governed(report, terms)
 
     def check(self, book: Book, seen: Seen, command: Json | None) -> None:
         """Everything that can be said before the fact is booked."""
@@ -44,10 +46,13 @@ class Rules:
             self._report("expiry", f"{fact['id']} was decided while {name} was due and still open")
         if command is None:
             return
+        given = self._governed.priced(fact, command)
         if fact["type"] == "decision":
-            self._refused(book, fact, command)
+            self._governed.refused(book, fact, command)
+            self._refused(book, fact, given)
         else:
-            self._accepted(book, fact, command)
+            self._governed.accepted(book, fact, command)
+            self._accepted(book, fact, given)
 
     def after(self, book: Book, seen: Seen) -> None:
         """Everything that must hold of the book once the fact is in it."""
@@ -107,6 +112,7 @@ class Rules:
             self._opening(book, fact, command)
         if fact.get("currency") and (op in SPENDS or (op == "append" and fact["type"] == "charge")):
             self._covered(book, fact, units(fact["amount"]))
+            self._priced(fact, command, units(fact["amount"]))
         if asked is not None:
             self._terms.count(fact, asked)
 
@@ -121,6 +127,11 @@ class Rules:
         left = book.available(currency) - more
         if left < 0 and left < -self._terms.overdraft(fact, currency):
             self._report("overdraft", f"{fact['id']} takes {more} units of {currency}, there were {book.available(currency)}")
+
+    def _priced(self, fact: Json, command: Json, amount: int) -> None:
+        """What is spent or held at once lies within the bounds of prices."""
+        if command.get("purpose") != "transfer" and not self._governed.in_bounds(fact, fact["currency"], amount):
+            self._report("price", f"{fact['id']}: {fact['amount']} {fact['currency']} is outside the bounds of one decision")
 
     def _opening(self, book: Book, fact: Json, command: Json) -> None:
         if fact["reservation_id"] in book.holds:
@@ -144,6 +155,7 @@ class Rules:
             if not self._terms.tops_up(fact):
                 self._report("decision", f"{fact['id']} takes more than {name} held")
             self._covered(book, fact, settled - hold.amount)
+            self._priced(fact, {}, settled)
         is_out = fact["subtype"] == "transferred_out"
         if command["op"] == "confirm" and is_out != hold.is_transfer:
             self._report("decision", f"{fact['id']}: what was held for a transfer must leave, anything else be spent")
@@ -168,6 +180,9 @@ class Rules:
             "confirm_above_hold": lambda: hold is not None and wanted > hold.amount and not self._terms.tops_up(fact),
             "entity_exists": lambda: book.created is not None,
             "entity_not_active": lambda: book.status != "active",
+            "charge_not_open": lambda: command["stage"] == "pending" or command["charge_id"] not in book.charges,
+            "grant_not_found": lambda: command["grantee_id"] not in book.roles,
+            "price_out_of_bounds": lambda: not self._governed.in_bounds(fact, currency, wanted),
         }
         if not reasons.get(code, lambda: True)():
             self._report("decision", f"{fact['id']}: {command['op']} {command['id']} was refused as {code} without reason")

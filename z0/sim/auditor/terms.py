@@ -77,6 +77,12 @@ class Terms:
                 found.append(config)
         return found
 
+    def was_overtaken(self, config_id: str, version: int) -> bool:
+        """Whether a higher version came into force before it: then it never did."""
+        one = self._versions.get((config_id, version))
+        higher = [of["effective_at"] for (name, n), of in self._versions.items() if name == config_id and n > version]
+        return one is not None and any(at < one["effective_at"] for at in higher)
+
     def _budgets(self, fact: Mapping[str, Any]) -> list[Settings]:
         return [config["settings"] for config in self.of(fact) if config["type"] == "budget"]
 
