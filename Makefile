@@ -18,8 +18,9 @@ demo: env        ## The whole pipeline on a real trace; `make demo ARGS=--exit` 
 
 test: lint test-unit test-stack  ## Everything that must be green: lint, unit and property tests, tests on the real stack
 
-test-unit: env   ## Kernel tests and the simulation: no server, two minutes
-	$(PYTEST) tests/unit tests/property tests/simulation tests/tidy -q $(ARGS)
+test-unit: env   ## Kernel tests and the simulation, compiled and plain: no server, three minutes
+	$(PYTEST) tests/unit tests/property tests/simulation tests/golden tests/tidy -q $(ARGS)
+	Z0_COMPILED=0 $(PYTEST) tests/unit/test_domain_*.py tests/unit/test_receipts.py tests/property tests/golden tests/simulation -q $(ARGS)
 
 test-stack: env  ## Tests on real Kafka, Postgres, ClickHouse and S3, started once for the run
 	$(PYTEST) tests/contract tests/integration tests/acceptance -q $(ARGS)
@@ -43,12 +44,16 @@ bench: env       ## The measurements of docs/architecture.md
 	$(Z0) bench latency --door direct
 	$(Z0) bench latency --door kafka
 
-env: .venv/.synced  ## The Python environment, from uv.lock
+env: .venv/.compiled  ## The Python environment, from uv.lock, and the compiled kernel
 
-.venv/.synced: uv.lock pyproject.toml scripts/prerequisites
+.venv/.compiled: .venv/.synced scripts/compile z0/compiled.py z0/codec.py $(wildcard z0/domain/*.py z0/log/*.py)
+	.venv/bin/python scripts/compile
+	@touch $@
+
+.venv/.synced: uv.lock pyproject.toml scripts/prerequisites scripts/python
 	@scripts/prerequisites
 	@test -x $(UV) || (python3 -m venv .tools && .tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION))
-	$(UV) sync --frozen --all-extras --quiet
+	$(UV) sync --frozen --all-extras --quiet --python "$$(scripts/python)"
 	@touch $@
 
 clean:           ## Remove the environment and the local stack's data (asks nothing)

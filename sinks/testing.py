@@ -15,7 +15,7 @@ import msgspec
 from sinks.base import StoreUnavailable
 from sinks.reading import SteppingReader
 from sinks.source import SourceUnavailable
-from z0.codec import Claim, Floor, digest_of, encode_claim, encode_command, encode_fact
+from z0.codec import digest_of, encode_command, encode_fact
 from z0.domain.commands import (
     AddBudget,
     Append,
@@ -29,14 +29,16 @@ from z0.domain.commands import (
     UpdateEntity,
 )
 from z0.domain.decide import creation_draft, decide
-from z0.domain.draft import Case, Draft, Reference, Refusal, refusal_draft
+from z0.domain.draft import Case, Draft, Refusal, refusal_draft
 from z0.domain.entity import Changes
 from z0.domain.expiry import expiry_drafts
+from z0.domain.facts import Reference
 from z0.domain.fold import apply
 from z0.domain.money import parse_amount
 from z0.domain.outcome import Outcome
 from z0.domain.record import Asked, Place, fact_of
 from z0.domain.state import LedgerState
+from z0.log.claims import Claim, Floor, encode_claim
 from z0.log.ports import Record
 from z0.log.reader import Read
 from z0.log.validity import Position, Standing
@@ -85,14 +87,16 @@ class LogMaker:
         """Facts of a dead epoch: on the log, and void."""
         ledger_id = f"account_acct_{partition}z"
         for seq in range(1, count + 1):
-            fact = fact_of(LedgerState(seq=seq - 1), Draft("note"), self._place(ledger_id, partition), None)
+            state = LedgerState()
+            state.seq = seq - 1
+            fact = fact_of(state, Draft("note"), self._place(ledger_id, partition), None)
             value, _ = encode_fact(msgspec.structs.replace(fact, epoch=NO_SUCH_EPOCH))
             self.land(partition, ledger_id.encode(), value)
 
     def command(self, partition: int, command: Command) -> None:
         """Decide a command and append its facts, expiries first."""
         self._now_ms += 7
-        state = self.states.setdefault(command.ledger_id, LedgerState(budgets={}, holds={}, expiries=[]))
+        state = self.states.setdefault(command.ledger_id, LedgerState())
         for draft in expiry_drafts(state, self._now_ms):
             self._append(partition, state, command, draft)
         text = getattr(command, "amount", None)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tables.base import SnapshotWrites
 from tables.ledgers import FLOOR_KEY
-from z0.codec import Floor, decode_floor, encode_floor
+from z0.log.claims import Floor, decode_floor, encode_floor
 from z0.log.snapshot import (
     LedgerSnapshot,
     decode_access,

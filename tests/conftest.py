@@ -7,12 +7,28 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from z0 import compiled
 from z0 import stack as local
 from z0.config import Config, from_env
 
 PORTS = ("kafka_port", "kafka_controller_port", "postgres_port", "clickhouse_port", "api_port", "door_port")
 S3_PORTS = 10  # the S3 server takes the nine ports above its own
 GIVEN = ("Z0_KAFKA", "Z0_POSTGRES", "Z0_CLICKHOUSE", "Z0_S3")
+
+
+def pytest_sessionstart() -> None:
+    """Modules that were compiled before their last change would be tested as they were."""
+    if modules := compiled.stale():
+        pytest.exit(f"compiled before their last change: {', '.join(modules)}; run `make env`", returncode=2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a test changes must be what runs."""
+    if compiled.is_in_use():
+        skip = pytest.mark.skip(reason="runs on the sources: Z0_COMPILED=0")
+        for item in items:
+            if item.get_closest_marker("plain"):
+                item.add_marker(skip)
 
 
 @pytest.hookimpl(wrapper=True)

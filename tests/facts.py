@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from z0.codec import Claim, Floor, encode_claim, encode_fact
+from z0.codec import encode_fact
 from z0.domain.facts import RULES_VERSION, ZERO_HASH, Fact, Source, StoredFact
+from z0.log.claims import Claim, Floor, encode_claim
 from z0.log.ports import Record
 from z0.log.reader import Read
 from z0.log.validity import Position

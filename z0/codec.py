@@ -1,5 +1,5 @@
 """
-Bytes: facts, claims and commands to and from the wire. Owns: the encoding and the hash of a stored fact.
+Bytes: facts and commands to and from the wire. Owns: the encoding and the hash of a stored fact.
 
 The hash covers the stored bytes, never re-encoded ones: `value[:-75] + b"}"` is what was hashed, and the last member,
 `,"hash":"<64 hex>"}`, carries the result. Golden files pin the format.
@@ -8,10 +8,9 @@ The hash covers the stored bytes, never re-encoded ones: `value[:-75] + b"}"` is
 import re
 from hashlib import sha256
 from itertools import accumulate
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from z0.domain.commands import COMMAND_BYTES_MAX, OPS, Command
 from z0.domain.facts import Fact, StoredFact
@@ -31,30 +30,6 @@ DIGEST_HEX: Final = 32
 _encoder = msgspec.json.Encoder()
 _fact_decoder = msgspec.json.Decoder(StoredFact)
 _command_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
-
-
-class Floor(Struct, frozen=True):
-    """Where a replay may start: nothing before is needed. Offsets are the next to read; -1: from the beginning."""
-
-    fact_offset: int = 0  # first offset of `z0.facts` to fold
-    applied: int = -1  # last offset of `z0.commands` whose effects are below `fact_offset`
-    batch_time: int = 0  # time of the last batch, Unix milliseconds
-    epoch: int = -1  # claim that was in force at `fact_offset`
-
-
-class Claim(Struct, frozen=True, kw_only=True):
-    """The record that opens an epoch; its offset is the epoch's number."""
-
-    type: Literal["claim"] = "claim"
-    partition: int
-    owner: str
-    address: str
-    claimed_at: int
-    floor: Floor
-
-
-_claim_decoder = msgspec.json.Decoder(Claim)
-_floor_decoder = msgspec.json.Decoder(Floor)
 
 
 def encode_fact(fact: Fact) -> tuple[bytes, str]:
@@ -80,34 +55,6 @@ def decode_fact(value: bytes) -> StoredFact:
 def hash_of(value: bytes) -> str:
     """The hash that the stored bytes of a fact should carry."""
     return sha256(value[:-HASH_MEMBER_BYTES] + b"}").hexdigest()
-
-
-def encode_claim(claim: Claim) -> bytes:
-    """The stored bytes of a claim."""
-    return _encoder.encode(claim)
-
-
-def decode_claim(value: bytes) -> Claim:
-    """
-    A stored claim.
-
-    Raises:
-        FormatError: the bytes are no claim.
-    """
-    try:
-        return _claim_decoder.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FormatError(f"not a claim: {error}") from error
-
-
-def encode_floor(floor: Floor) -> bytes:
-    """A floor as it is kept beside the snapshots."""
-    return _encoder.encode(floor)
-
-
-def decode_floor(value: bytes) -> Floor:
-    """The floor that `encode_floor` wrote."""
-    return _floor_decoder.decode(value)
 
 
 def encode_command(command: Command) -> bytes:

@@ -12,9 +12,8 @@ from z0.domain.entity import Entity
 from z0.domain.facts import RESERVED_STAGES, FactType, StoredFact
 from z0.domain.fold import apply_ledger
 from z0.domain.money import format_amount
-from z0.domain.state import Budget, LedgerState
+from z0.domain.state import SUMS, Budget, LedgerState
 
-SUMS: Final = Budget.__struct_fields__
 _FOLDED: Final = frozenset({FactType.CREATED, FactType.UPDATED})
 _encode = msgspec.json.Encoder().encode
 
@@ -114,7 +113,9 @@ def fold_entities(stored: Mapping[str, EntityRow], facts: Iterable[tuple[int, St
         row = changed.get(fact.ledger_id) or stored.get(fact.ledger_id)
         if row is not None and fact.seq <= row.seq:
             continue
-        state = apply_ledger(LedgerState(entity=row.entity if row is not None else None), fact, fact.hash)
+        state = LedgerState()
+        state.entity = row.entity if row is not None else None
+        apply_ledger(state, fact, fact.hash)
         assert state.entity is not None, "a lifecycle fact leaves an entity"
         changed[fact.ledger_id] = EntityRow(fact.ledger_id, fact.seq, state.entity, partition, fact.offset)
     return [changed[ledger_id] for ledger_id in sorted(changed)]

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from z0.domain.draft import Reference
+from z0.domain.facts import Reference
 from z0.domain.outcome import Outcome
-from z0.log.index import CommandIndex, Entry, MemoryIndex, RocksIndex, entry_of, key_of, reference_key
+from z0.log.entry import Entry, entry_of
+from z0.log.index import CommandIndex, MemoryIndex, RocksIndex, key_of, reference_key
 from z0.log.validity import NO_EPOCH, Position
 
 Open = Callable[[], CommandIndex]

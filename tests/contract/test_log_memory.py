@@ -2,7 +2,7 @@
 
 from tests.unit.test_log_world import LEDGER, NOW, Bench, add, create
 from z0.clock import ManualClock
-from z0.codec import Floor
+from z0.log.claims import Floor
 from z0.log.memory import MemoryLog, MemorySnapshots
 from z0.log.ports import Appended, Record
 from z0.log.snapshot import take

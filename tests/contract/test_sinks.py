@@ -21,6 +21,7 @@ from sinks.postgres.sink import PostgresSink
 from sinks.testing import LogMaker, slices
 from z0.clock import ManualClock
 from z0.config import Config
+from z0.domain.state import SUMS
 from z0.errors import SinkStopped
 from z0.log.validity import Position
 
@@ -271,7 +272,7 @@ def _check_balances(config: Config, log: LogMaker) -> None:
         entities: dict[str, int] = dict(connection.execute("SELECT ledger_id, version FROM entities").fetchall())
     stored = {(ledger, currency): tuple(int(amount * scale) for amount in sums) for ledger, currency, *sums in rows}
     expected: dict[tuple[str, str], tuple[Any, ...]] = {
-        (ledger, currency): (*(getattr(budget, name) for name in budget.__struct_fields__), budget.remaining, budget.available)
+        (ledger, currency): (*(getattr(budget, name) for name in SUMS), budget.remaining, budget.available)
         for ledger, state in log.states.items()
         for currency, budget in state.budgets.items()
     }

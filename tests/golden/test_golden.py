@@ -7,9 +7,10 @@ import pytest
 
 from tests.golden.story import COMMANDS, FOLDER, LATER, story
 from z0 import names
-from z0.codec import decode_claim, decode_command, decode_fact, hash_of
+from z0.codec import decode_command, decode_fact, hash_of
 from z0.domain.commands import OPS
 from z0.domain.outcome import Outcome
+from z0.log.claims import decode_claim
 from z0.names import SINK_ARCHIVE, SINK_CLICKHOUSE, SINK_CONFIGS, SINK_GROUP_PREFIX, SINK_POSTGRES
 from z0.reference.facts import CHANGES
 

@@ -16,7 +16,7 @@ from z0.domain.commands import AddBudget, Confirm, CreateEntity, Reserve
 from z0.domain.entity import Entity
 from z0.domain.ids import EntityType
 from z0.domain.outcome import Outcome
-from z0.domain.state import CreatedData
+from z0.domain.payloads import CreatedData
 
 __all__ = ["store", "url"]  # fixtures
 pytestmark = pytest.mark.stack

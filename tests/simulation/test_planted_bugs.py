@@ -9,6 +9,7 @@ from z0.sim.run import verdict_of
 SEEDS_MAX = 1_000
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("bug", BUGS, ids=[bug.__name__ for bug in BUGS])
 def test_a_planted_bug_is_found_within_a_thousand_seeds(bug: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it takes is printed: it says how hard the simulation looks."""

@@ -6,24 +6,12 @@ import msgspec
 import pytest
 
 from tests.unit.test_log_world import LEDGER, NOW, Bench, add, create, note, reserve
-from z0.codec import (
-    Claim,
-    Floor,
-    decode_claim,
-    decode_command,
-    decode_fact,
-    decode_floor,
-    digest_of,
-    encode_claim,
-    encode_command,
-    encode_fact,
-    encode_floor,
-    hash_of,
-)
+from z0.codec import decode_command, decode_fact, digest_of, encode_command, encode_fact, hash_of
 from z0.domain.commands import COMMAND_BYTES_MAX, Command
 from z0.domain.facts import ZERO_HASH, Fact
 from z0.domain.outcome import Outcome
 from z0.errors import FormatError
+from z0.log.claims import Claim, Floor, decode_claim, decode_floor, encode_claim, encode_floor
 
 FACT = Fact(
     "account_acct_1.1", LEDGER, 1, "note", NOW, NOW, "tenant_1", "acct_1", 0, 1, ZERO_HASH, 1, data=msgspec.Raw(b'{"a": 1}')

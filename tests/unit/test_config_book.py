@@ -220,7 +220,9 @@ def test_the_versions_on_a_fact_give_its_policy_again() -> None:
 
 def refused(of: Book, command: Any) -> tuple[Outcome, str] | None:
     found = of.refuse(command, NOW)
-    return None if found is None else (found.outcome, " ".join(str(part) for part in found[1:] if part))
+    return (
+        None if found is None else (found.outcome, " ".join(part for part in (found.rule, found.currency, found.detail) if part))
+    )
 
 
 REFUSED: list[tuple[Any, str]] = [

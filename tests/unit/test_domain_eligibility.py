@@ -17,7 +17,7 @@ from z0.domain.facts import ConfigType, Scope
 from z0.domain.outcome import Outcome
 from z0.domain.state import CHARGES_MAX, COUNTERS_MAX, GRANTS_MAX
 from z0.domain.views import StateView
-from z0.log.index import RETENTION_MS
+from z0.log.entry import RETENTION_MS
 
 DAY = 24 * 3_600_000
 A = Outcome.ACCEPTED

@@ -6,12 +6,12 @@ import pytest
 
 from tests.unit.test_log_engine_world import Fault, World
 from tests.unit.test_log_world import LEDGER, NOW, add, create, deduct, note, reserve
-from z0.codec import decode_claim
 from z0.domain.commands import Command
 from z0.domain.outcome import Outcome
 from z0.errors import LogBroken, Unreachable
 from z0.log import engine as engine_module
 from z0.log import recovery as recovery_module
+from z0.log.claims import decode_claim
 from z0.log.engine import Limits
 from z0.log.ports import CommandBounds
 from z0.log.validity import Standing

@@ -7,7 +7,7 @@ from tests.unit.test_log_engine_world import World
 from tests.unit.test_log_world import LEDGER, TENANT, add, create, reserve
 from tests.waiting import until
 from z0.domain.commands import Confirm, Release
-from z0.log.index import RETENTION_MS
+from z0.log.entry import RETENTION_MS
 from z0.log.ports import Record
 
 _base: dict[str, Any] = {"tenant_id": TENANT, "ledger_id": LEDGER}

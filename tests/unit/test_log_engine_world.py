@@ -13,12 +13,13 @@ import pytest
 
 from tests.unit.test_log_world import LEDGER, NOW, Audit, Bench, audit, create, read
 from z0.clock import Clock, ManualClock
-from z0.codec import Floor, encode_command
+from z0.codec import encode_command
 from z0.domain.answer import Answer
 from z0.domain.commands import Command
 from z0.domain.outcome import Outcome
 from z0.domain.views import StateView, state_view
 from z0.log import engine as engine_module
+from z0.log.claims import Floor
 from z0.log.engine import Host, Limits, PartitionEngine, Ports
 from z0.log.inbox import CommandBatch, DirectGroup, KafkaCommand
 from z0.log.index import MemoryIndex

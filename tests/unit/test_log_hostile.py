@@ -15,11 +15,12 @@ from tests.property.commands import policies
 from tests.unit.test_domain_eligibility import A, authorize, bench_with, cap, config, confirm, left, name
 from tests.unit.test_log_world import LEDGER, TENANT, Bench, add, audit, create, deduct, note
 from tests.unit.test_tables_save import Table
-from z0.codec import NESTING_MAX, Floor, decode_command, decode_fact, encode_floor
+from z0.codec import NESTING_MAX, decode_command, decode_fact
 from z0.domain.commands import Append, PutConfig
 from z0.domain.facts import ConfigType, Scope
 from z0.domain.money import parse_amount
 from z0.domain.outcome import Outcome
+from z0.log.claims import Floor, encode_floor
 from z0.log.inbox import KafkaCommand
 from z0.log.snapshot import decode_ledger, encode_ledger, take
 from z0.log.working_set import WorkingSet

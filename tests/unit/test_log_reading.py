@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_log_world import NOW
-from z0.codec import Claim, Floor, encode_claim, encode_fact
+from z0.codec import encode_fact
 from z0.domain.facts import ZERO_HASH, Fact
 from z0.errors import FormatError, LogBroken
+from z0.log.claims import Claim, Floor, encode_claim
 from z0.log.ports import Record
 from z0.log.reader import FactReader
 from z0.log.validity import NO_EPOCH, Position, Standing

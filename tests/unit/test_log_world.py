@@ -9,13 +9,14 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import Raw
 
-from z0.codec import Claim, Floor, decode_fact, encode_claim, encode_command, hash_of
+from z0.codec import decode_fact, encode_command, hash_of
 from z0.domain.answer import Answer
 from z0.domain.commands import AddBudget, Append, Command, CreateEntity, DeductBudget, Read, Reserve
 from z0.domain.facts import StoredFact
 from z0.domain.fold import apply
-from z0.domain.state import Budget, LedgerState
+from z0.domain.state import Budget, Charge, Counter, Hold, LedgerState
 from z0.domain.views import state_view
+from z0.log.claims import Claim, Floor, encode_claim
 from z0.log.deciding import Decider
 from z0.log.inbox import CommandBatch, DirectGroup, Inbox, KafkaCommand
 from z0.log.index import MemoryIndex
@@ -113,13 +114,19 @@ def check_money(state: LedgerState, overdraft_units: int = 0) -> None:
     assert {hold.currency for hold in state.holds.values()} - {None} <= set(state.budgets)
 
 
+def values(of: Budget | Hold | Counter | Charge) -> tuple[Any, ...]:
+    """The attributes of a piece of state; compiled, a class keeps their names elsewhere."""
+    names = getattr(type(of), "__mypyc_attrs__", None) or vars(of)
+    return tuple(getattr(of, name) for name in sorted(names))
+
+
 def comparable(state: LedgerState) -> tuple[Any, ...]:
     """A state without its index of expiries, which may hold what is closed."""
-    budgets = {currency: msgspec.structs.astuple(b) for currency, b in state.budgets.items() if b != Budget()}
-    holds = {name: msgspec.structs.astuple(hold) for name, hold in state.holds.items()}
+    budgets = {currency: values(b) for currency, b in state.budgets.items() if any(values(b))}
+    holds = {name: values(hold) for name, hold in state.holds.items()}
     assert {(hold.expires_at, name) for name, hold in state.holds.items()} <= set(state.expiries)
-    caps = {key: msgspec.structs.astuple(counter) for key, counter in (state.caps or {}).items()}
-    charges = {name: msgspec.structs.astuple(charge) for name, charge in state.charges.items()}
+    caps = {key: values(counter) for key, counter in (state.caps or {}).items()}
+    charges = {name: values(charge) for name, charge in state.charges.items()}
     head = (state.entity, state.seq, state.head_hash, state.recorded_at, state.config)
     return (*head, budgets, holds, caps, charges, state.ended, state.access or {})
 

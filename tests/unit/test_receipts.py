@@ -10,7 +10,7 @@ from msgspec import Raw
 from tests.golden.story import story
 from tests.unit.receipts_world import ConfiguredBench, every, forged, history, newest, offset_of, said
 from tests.unit.test_log_world import LEDGER, NOW, TENANT, Bench, add, create, deduct, note, reserve
-from z0.codec import Claim, Floor, encode_claim, encode_fact, hash_of
+from z0.codec import encode_fact, hash_of
 from z0.domain import decide, spending
 from z0.domain.commands import (
     AddBudget,
@@ -30,6 +30,7 @@ from z0.domain.entity import Changes, Status
 from z0.domain.facts import RULES_VERSION, ConfigType, Fact, Scope, Source
 from z0.domain.outcome import Kind, Outcome, kind
 from z0.errors import DecisionUnknown, FormatError, HistoryIncomplete
+from z0.log.claims import Claim, Floor, encode_claim
 from z0.log.memory import MemoryLog
 from z0.log.ports import Record
 from z0.names import CLAIM_KEY
@@ -202,6 +203,7 @@ async def test_every_final_refusal_is_reproduced_with_the_rule_that_said_no() ->
         assert (receipt.outcome not in (None, "accepted")) == (receipt.rule is not None), said(receipt)
 
 
+@pytest.mark.plain
 async def test_refusals_at_a_bound_are_reproduced(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the bounds a little lower than they are."""
     for module, bound in ((spending, "HOLDS_MAX"), (spending, "CHARGES_MAX"), (decide, "GRANTS_MAX")):

@@ -8,7 +8,7 @@ from sinks.configs.sink import KEY_PREFIX
 from sinks.reading import SelectiveReader, SteppingReader
 from sinks.testing import LogMaker
 from tests.unit.config_world import OVERDRAFT, put
-from z0.codec import Claim, Floor, encode_claim
+from z0.log.claims import Claim, Floor, encode_claim
 from z0.log.validity import Position, Standing
 from z0.names import CLAIM_KEY
 

@@ -11,7 +11,8 @@ import asyncio
 import gc
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -23,13 +24,20 @@ from z0.bench.sampling import Sampler
 from z0.client.memory import MemoryLedger
 from z0.client.partitioner import partition_of
 from z0.codec import encode_command
+from z0.compiled import is_in_use
 from z0.domain.commands import Command
 from z0.errors import Z0Error
 from z0.log.inbox import NOTHING_READ, CommandBatch, KafkaCommand
 from z0.log.index import RocksIndex
+from z0.log.memory import MemoryLog
+from z0.log.ports import Appended
 
 FETCH_RECORDS = 4_000  # what a worker takes from its consumer at once
+FETCHES_AHEAD = 2  # one is decided while the next one waits
 GC_THRESHOLDS = (100_000, 50, 100)  # the worker's
+
+
+Encoded = tuple[bytes, bytes]  # key and value of a record of `z0.commands`
 
 
 class Size(NamedTuple):
@@ -44,6 +52,7 @@ async def measure(size: Size, sampler: Sampler | None = None) -> Mapping[str, Fi
     """All figures of `z0 bench engine`; a sampler, where one is given, watches the measured part."""
     with tempfile.TemporaryDirectory(prefix="z0-bench-engine-") as folder:
         ledger = MemoryLedger(size.partitions, open_index=lambda p: RocksIndex(Path(folder, f"partition-{p}")))
+        ledger.log = CountingLog(size.partitions)
         async with ledger:
             feed = Feed(ledger)
             await feed.through(list(setup(size.accounts, "e")))
@@ -54,10 +63,10 @@ async def measure(size: Size, sampler: Sampler | None = None) -> Mapping[str, Fi
     if facts != size.commands:
         raise Z0Error(f"{size.commands} commands left {facts} facts")
     rates = {"decisions_per_s": size.commands / seconds, "cpu_us_per_decision": cpu_s / size.commands * 1e6}
-    return {**size._asdict(), **rates}
+    return {"compiled": int(is_in_use()), **size._asdict(), **rates}
 
 
-async def _timed(feed: "Feed", prepared: "list[tuple[int, CommandBatch]]", sampler: Sampler | None) -> tuple[float, float]:
+async def _timed(feed: "Feed", prepared: "list[list[list[Encoded]]]", sampler: Sampler | None) -> tuple[float, float]:
     thresholds = gc.get_threshold()
     gc.set_threshold(*GC_THRESHOLDS)
     gc.collect()
@@ -72,12 +81,29 @@ async def _timed(feed: "Feed", prepared: "list[tuple[int, CommandBatch]]", sampl
         gc.set_threshold(*thresholds)
 
 
+class CountingLog(MemoryLog):
+    """Acks as the twin does, and keeps only how many records there are: a list of all facts is not the engine's work."""
+
+    def __init__(self, partitions: int) -> None:
+        super().__init__(partitions)
+        self._ends = [0] * partitions
+
+    def land(self, partition: int, records: Sequence[tuple[bytes, bytes]]) -> Appended:
+        base = self._ends[partition]
+        self._ends[partition] += len(records)
+        return Appended(base, self._clock.wall_ms())
+
+    async def bounds(self, partition: int) -> tuple[int, int]:
+        return 0, self._ends[partition]
+
+
 class Feed:
-    """The Kafka door of engines in this process: gives commands their offsets and hands them over in batches."""
+    """The Kafka door of engines in this process: hands each the next batch when it is done with the one before."""
 
     def __init__(self, ledger: MemoryLedger) -> None:
         self._ledger = ledger
         self._next = [0] * ledger.partitions
+        self._waiting: list[deque[list[Encoded]]] = [deque() for _ in self._next]
         self._missing = 0
         self._done = asyncio.Event()
 
@@ -85,31 +111,37 @@ class Feed:
         """Hand commands over and wait until all are durable."""
         await self.offer(self.batches(iter(commands)))
 
-    def batches(self, commands: Iterator[Command]) -> list[tuple[int, CommandBatch]]:
-        """(partition, batch) pairs."""
-        records: list[list[KafkaCommand]] = [[] for _ in self._next]
+    def batches(self, commands: Iterator[Command]) -> list[list[list["Encoded"]]]:
+        """By partition, as large as a fetch."""
+        encoded: list[list[Encoded]] = [[] for _ in self._next]
         for command in commands:
             partition = partition_of(command.ledger_id, len(self._next))
-            records[partition].append(KafkaCommand(self._next[partition], command.ledger_id.encode(), encode_command(command)))
-            self._next[partition] += 1
-        return [
-            (partition, CommandBatch(mine[first].offset - 1 if mine[first].offset else NOTHING_READ, part, self._acknowledge))
-            for partition, mine in enumerate(records)
-            for first in range(0, len(mine), FETCH_RECORDS)
-            if (part := mine[first : first + FETCH_RECORDS])
-        ]
+            encoded[partition].append((command.ledger_id.encode(), encode_command(command)))
+        return [[mine[first : first + FETCH_RECORDS] for first in range(0, len(mine), FETCH_RECORDS)] for mine in encoded]
 
-    async def offer(self, batches: list[tuple[int, CommandBatch]]) -> None:
+    async def offer(self, batches: list[list[list["Encoded"]]]) -> None:
         """Hand batches over and wait until all are acknowledged."""
-        self._missing = len(batches)
+        self._missing = sum(map(len, batches))
         self._done.clear()
-        for partition, batch in batches:
-            if not self._ledger.engines[partition].offer_kafka(batch):
-                raise Z0Error("a batch does not follow the one before")
-        if batches:
+        for partition, mine in enumerate(batches):
+            self._waiting[partition] = deque(mine)
+            for _ in range(FETCHES_AHEAD):
+                self._hand_over(partition)
+        if self._missing:
             await self._done.wait()
 
-    def _acknowledge(self) -> None:
+    def _hand_over(self, partition: int) -> None:
+        if not self._waiting[partition]:
+            return
+        first = self._next[partition]
+        records = [KafkaCommand(n, *encoded) for n, encoded in enumerate(self._waiting[partition].popleft(), first)]
+        self._next[partition] += len(records)
+        batch = CommandBatch(first - 1 if first else NOTHING_READ, records, lambda: self._acknowledge(partition))
+        if not self._ledger.engines[partition].offer_kafka(batch):
+            raise Z0Error("a batch does not follow the one before")
+
+    def _acknowledge(self, partition: int) -> None:
         self._missing -= 1
+        self._hand_over(partition)
         if not self._missing:
             self._done.set()

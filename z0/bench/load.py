@@ -19,7 +19,7 @@ def setup(accounts: int, run: str) -> Iterator[Command]:
     """Accounts with money."""
     for ledger_id in ledgers(accounts, run):
         yield CreateEntity(id="create", tenant_id=TENANT, ledger_id=ledger_id)
-        yield AddBudget(id="fund", tenant_id=TENANT, ledger_id=ledger_id, amount="1000000000", currency="USD")
+        yield AddBudget(id="fund", tenant_id=TENANT, ledger_id=ledger_id, amount="1000000", currency="USD")
 
 
 def work(accounts: int, run: str) -> Iterator[Command]:

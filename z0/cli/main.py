@@ -6,6 +6,7 @@ import sys
 import typer
 from rich.console import Console
 
+from z0 import compiled
 from z0.cli import api, bench, configs, demo, explain, imports, reconcile, reference, run, simulate, sinks, stack, tenants
 from z0.errors import Z0Error
 
@@ -35,6 +36,9 @@ explain.register(app)
 
 def main() -> None:
     """Run the command line; a `Z0Error` is printed as its message, never as a traceback."""
+    if modules := compiled.stale():
+        Console(stderr=True).print(f"[bold red]error:[/] compiled before their last change: {', '.join(modules)}; run `make env`")
+        sys.exit(1)
     if not set(sys.argv[1:2]) & SERVERS:  # elsewhere what it would say comes as our own error, with what to do
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:

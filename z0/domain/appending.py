@@ -11,9 +11,9 @@ from typing import Any, Final
 import msgspec
 
 from z0.domain.commands import Append, Command
-from z0.domain.draft import Case, Draft, Reference, Refusal
+from z0.domain.draft import Case, Draft, Refusal
 from z0.domain.eligibility import Spend, counted, refused_by_caps
-from z0.domain.facts import RESERVED_LIFECYCLE, RESERVED_STAGES, RESERVED_TYPES, FactType, Links, Source
+from z0.domain.facts import RESERVED_LIFECYCLE, RESERVED_STAGES, RESERVED_TYPES, FactType, Links, Reference, Source
 from z0.domain.ids import parse_fact_id
 from z0.domain.outcome import Outcome
 from z0.domain.policy import Counts, Severity
@@ -34,7 +34,7 @@ def append(state: LedgerState, command: Append, case: Case) -> Draft | Refusal:
     draft = _draft(state, command, case)
     if source is None or isinstance(draft, Refusal):
         return draft
-    return msgspec.structs.replace(draft, extras={"source": source})
+    return draft.with_extras({"source": source})
 
 
 def refused_by_type(command: Append, case: Case) -> Refusal | None:
@@ -126,7 +126,7 @@ def checked_by_invariants(draft: Draft, command: Command, case: Case) -> Draft |
         warnings.append(check.code)
     if not warnings:
         return draft
-    return msgspec.structs.replace(draft, extras={**(draft.extras or {}), "warnings": tuple(warnings)})
+    return draft.with_extras({"warnings": tuple(warnings)})
 
 
 def _instance(draft: Draft, command: Command, case: Case) -> dict[str, Any]:

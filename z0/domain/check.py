@@ -7,10 +7,10 @@ reaches a ledger's state is bounded here.
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, final
 
 import msgspec
-from msgspec import Struct
+from mypy_extensions import mypyc_attr
 
 from z0.domain.commands import (
     TTL_MS_MAX,
@@ -34,11 +34,14 @@ from z0.domain.money import AMOUNT_CHARS_MAX, CURRENCIES, parse_amount
 from z0.domain.outcome import Outcome
 
 
-class Checked(Struct, frozen=True, gc=False):
+@final
+@mypyc_attr(acyclic=True, free_list_len=1)
+class Checked:
     """What the checks found: an outcome where one failed, and the units of the command's amount where it has one."""
 
-    outcome: Outcome | None
-    units: int | None
+    def __init__(self, outcome: Outcome | None, units: int | None) -> None:
+        self.outcome: Final = outcome
+        self.units: Final = units
 
 
 _PASSED_WITHOUT_AMOUNT: Final = Checked(None, None)

@@ -39,15 +39,8 @@ from z0.domain.entity import ARROWS, Entity, Status
 from z0.domain.facts import NO_DATA, FactType
 from z0.domain.ids import parse_ledger_id
 from z0.domain.outcome import Outcome
-from z0.domain.state import (
-    GRANTS_MAX,
-    ConfigHead,
-    CreatedData,
-    GrantData,
-    LedgerState,
-    UpdatedData,
-    changed,
-)
+from z0.domain.payloads import ConfigHead, CreatedData, GrantData, UpdatedData
+from z0.domain.state import GRANTS_MAX, LedgerState, changed
 
 EVENT_TIME_PAST_MAX_MS: Final = 366 * 24 * 3600 * 1000
 EVENT_TIME_FUTURE_MAX_MS: Final = 24 * 3600 * 1000

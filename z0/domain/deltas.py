@@ -12,7 +12,8 @@ import msgspec
 
 from z0.domain.facts import Fact, FactType
 from z0.domain.fold import units
-from z0.domain.state import Budget, ExpiredData
+from z0.domain.payloads import ExpiredData
+from z0.domain.state import Budget
 
 _expired_decoder = msgspec.json.Decoder(ExpiredData)
 

@@ -2,14 +2,16 @@
 What a decision comes to: the draft of a fact, or a refusal. Owns: their shape, and the fact that a refusal leaves.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
+from mypy_extensions import mypyc_attr
 
 from z0.domain.commands import Command
-from z0.domain.facts import NO_DATA, FactType
+from z0.domain.facts import NO_DATA, FactType, Reference
 from z0.domain.outcome import Outcome
+from z0.domain.payloads import RefusedData
 from z0.domain.policy import NO_POLICY, Policy
 from z0.domain.state import Budget, LedgerState
 from z0.domain.views import budget_view
@@ -18,59 +20,89 @@ NO_BUDGET: Final = Budget()
 _encode = msgspec.json.Encoder().encode
 
 
-class Reference(Struct, frozen=True, gc=False):
-    """A fact of this partition that another fact names: enough to check the name. `timestamp` is its event time."""
-
-    type: str
-    timestamp: int
-    hash: str
-
-
-class Case(Struct, frozen=True, gc=False):
-    """What a decision knows beside state and command; the engine looked it up before."""
-
-    units: int | None  # the command's amount in units of 1e-12, checked before
-    now_ms: int  # the batch's time
-    policy: Policy = NO_POLICY
-    reference: Reference | None = None  # the fact in `source_id`, where this partition has it
-    refusal: "Refusal | None" = None  # what the copy of all configs says against the command
-
-
-class Draft(Struct, frozen=True, gc=False):
-    """A fact before it gets its place in a ledger."""
-
-    type: str
-    subtype: str | None = None
-    amount: str | None = None
-    currency: str | None = None
-    held: str | None = None
-    available: str | None = None
-    reservation_id: str | None = None
-    expires_at: int | None = None
-    data: Raw = NO_DATA
-    counted: dict[str, int] | None = None
-    extras: dict[str, Any] | None = None  # fields that few facts have, by name
-
-
-class Refusal(NamedTuple):
+@final
+@mypyc_attr(acyclic=True)
+class Refusal:
     """Why a command was refused: the outcome, the name of the rule, and words for a person."""
 
-    outcome: Outcome
-    rule: str
-    currency: str | None = None
-    detail: str | None = None
+    def __init__(self, outcome: Outcome, rule: str, currency: str | None = None, detail: str | None = None) -> None:
+        self.outcome: Final = outcome
+        self.rule: Final = rule
+        self.currency: Final = currency
+        self.detail: Final = detail
 
 
-class RefusedData(Struct, frozen=True, omit_defaults=True):
-    """Payload of `decision/refused`: what was asked, which rule said no, the balance before and after (the same)."""
+@final
+@mypyc_attr(acyclic=True, free_list_len=1)
+class Case:
+    """
+    What a decision knows beside state and command; the engine looked it up before.
 
-    code: str
-    rule: str
-    op: str
-    request: Raw  # the command as it was decided, byte for byte
-    before: Any
-    after: Any
-    detail: str | None = None
+    `units` is the command's amount in units of 1e-12, checked before; `now_ms` the batch's time; `reference` the fact in
+    `source_id`, where this partition has it; `refusal` what the copy of all configs says against the command.
+    """
+
+    def __init__(
+        self,
+        units: int | None,
+        now_ms: int,
+        policy: Policy = NO_POLICY,
+        reference: Reference | None = None,
+        refusal: Refusal | None = None,
+    ) -> None:
+        self.units: Final = units
+        self.now_ms: Final = now_ms
+        self.policy: Final = policy
+        self.reference: Final = reference
+        self.refusal: Final = refusal
+
+
+@final
+@mypyc_attr(acyclic=True, free_list_len=1)
+class Draft:
+    """A fact before it gets its place in a ledger; `extras` are fields that few facts have, by name."""
+
+    def __init__(
+        self,
+        type: str,  # noqa: A002 - the field's name on the wire
+        subtype: str | None = None,
+        amount: str | None = None,
+        currency: str | None = None,
+        held: str | None = None,
+        available: str | None = None,
+        reservation_id: str | None = None,
+        expires_at: int | None = None,
+        data: Raw = NO_DATA,
+        counted: dict[str, int] | None = None,
+        extras: dict[str, Any] | None = None,
+    ) -> None:
+        self.type: Final = type
+        self.subtype: Final = subtype
+        self.amount: Final = amount
+        self.currency: Final = currency
+        self.held: Final = held
+        self.available: Final = available
+        self.reservation_id: Final = reservation_id
+        self.expires_at: Final = expires_at
+        self.data: Final = data
+        self.counted: Final = counted
+        self.extras: Final = extras
+
+    def with_extras(self, extras: dict[str, Any]) -> "Draft":
+        """The same with more of them."""
+        return Draft(
+            self.type,
+            self.subtype,
+            self.amount,
+            self.currency,
+            self.held,
+            self.available,
+            self.reservation_id,
+            self.expires_at,
+            self.data,
+            self.counted,
+            {**(self.extras or {}), **extras},
+        )
 
 
 def refusal_draft(state: LedgerState, command: Command, refusal: Refusal, request: bytes) -> Draft:

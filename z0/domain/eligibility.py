@@ -5,10 +5,10 @@ Every rule reads state and policy and returns the refusal, or None. The lifecycl
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, final
 
 import msgspec
-from msgspec import Struct
+from mypy_extensions import mypyc_attr
 
 from z0.domain.answer import Eligibility, LimitView
 from z0.domain.commands import (
@@ -32,14 +32,28 @@ from z0.domain.state import LedgerState
 _GOVERNED: Final = frozenset({Append, Authorize, Check, Confirm, DeductBudget, Release, Reserve, Settle})
 
 
-class Spend(Struct, frozen=True, gc=False):
-    """What is asked for: units of 1e-12 of a currency; neither: a place only. `price` where a pricing config has a say."""
+@final
+@mypyc_attr(acyclic=True, free_list_len=1)
+class Spend:
+    """
+    What is asked for: units of 1e-12 of a currency; neither: a place only. `price` where a pricing config has a say.
 
-    units: int
-    currency: str | None
-    counts: Counts | None = Counts.SPEND  # None: a transfer, which no cap counts
-    price: Price | None = None
-    is_held: bool = True  # False: spent at once, and never in flight
+    `counts` None: a transfer, which no cap counts. `is_held` False: spent at once, and never in flight.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        currency: str | None,
+        counts: Counts | None = Counts.SPEND,
+        price: Price | None = None,
+        is_held: bool = True,
+    ) -> None:
+        self.units: Final = units
+        self.currency: Final = currency
+        self.counts: Final = counts
+        self.price: Final = price
+        self.is_held: Final = is_held
 
 
 # Access ------------------------------------------------------------------------------------------

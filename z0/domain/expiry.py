@@ -13,7 +13,8 @@ from msgspec import Raw
 from z0.domain.draft import Draft
 from z0.domain.facts import FactType
 from z0.domain.money import format_amount
-from z0.domain.state import ExpiredData, GivenBack, Hold, LedgerState, due_holds
+from z0.domain.payloads import ExpiredData, GivenBack
+from z0.domain.state import Hold, LedgerState, due_holds
 
 EXPIRIES_PER_FACT_MAX: Final = 500  # a fact of 500 reservations stays under 256 KiB, whatever their ids
 _encode = msgspec.json.Encoder().encode

@@ -42,6 +42,14 @@ class Source(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
     checked: bool | None = None  # on facts only: whether the writer had the named fact before it
 
 
+class Reference(Struct, frozen=True, gc=False):
+    """A fact of this partition that another fact names: enough to check the name. `timestamp` is its event time."""
+
+    type: str
+    timestamp: int
+    hash: str
+
+
 class ConfigType(StrEnum):
     """What a config governs."""
 

@@ -17,19 +17,15 @@ import msgspec
 from z0.domain.config import version_of_fact
 from z0.domain.facts import Fact, FactType
 from z0.domain.money import parse_amount
+from z0.domain.payloads import ConfigHead, CreatedData, ExpiredData, GrantData, UpdatedData
 from z0.domain.state import (
     COUNTERS_MAX,
     ENDED_MAX,
     LIMITS_IN_FORCE_MAX,
     Charge,
-    ConfigHead,
     Counter,
-    CreatedData,
-    ExpiredData,
-    GrantData,
     Hold,
     LedgerState,
-    UpdatedData,
     budget_of,
     changed,
     push_expiry,

@@ -33,9 +33,10 @@ def format_amount(units: int) -> str:
     """The shortest decimal string of a count of units: 2500000 -> `0.0000025`."""
     if units < 0:
         return "-" + format_amount(-units)
-    digits = str(units).rjust(DECIMALS + 1, "0")  # cut, not divided: half the time, and every decision writes two amounts
-    fraction = digits[-DECIMALS:].rstrip("0")
-    return f"{digits[:-DECIMALS]}.{fraction}" if fraction else digits[:-DECIMALS]
+    whole, fraction = units // SCALE, units % SCALE
+    if not fraction:
+        return str(whole)
+    return f"{whole}.{str(fraction).rjust(DECIMALS, '0').rstrip('0')}"
 
 
 def price_times(price: Decimal, quantity: int) -> int:

@@ -4,10 +4,11 @@ decides again: both must come to the same bytes.
 """
 
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
+from mypy_extensions import mypyc_attr
 
 from z0.domain.commands import Command
 from z0.domain.draft import Draft
@@ -16,25 +17,43 @@ from z0.domain.outcome import Outcome
 from z0.domain.state import LedgerState
 
 
-class Place(Struct, frozen=True, gc=False):
+@final
+@mypyc_attr(acyclic=True, free_list_len=1)
+class Place:
     """Where and when a fact is written."""
 
-    ledger_id: str
-    tenant_id: str
-    epoch: int
-    offset: int
-    recorded_at: int
+    def __init__(self, ledger_id: str, tenant_id: str, epoch: int, offset: int, recorded_at: int) -> None:
+        self.ledger_id: Final = ledger_id
+        self.tenant_id: Final = tenant_id
+        self.epoch: Final = epoch
+        self.offset: Final = offset
+        self.recorded_at: Final = recorded_at
 
 
-class Asked(Struct, frozen=True, gc=False):
-    """The command that a fact answers, where there is one; `digest` is of its canonical bytes."""
+@final
+@mypyc_attr(acyclic=True, free_list_len=1)
+class Asked:
+    """
+    The command that a fact answers, where there is one; `digest` is of its canonical bytes.
 
-    command: Command
-    digest: str
-    outcome: Outcome
-    cause: Cause | None = None
-    configs: Raw = NO_DATA
-    has_links: bool = True  # False: known to have none, which spares looking for them
+    `has_links` False: known to have none, which spares looking for them.
+    """
+
+    def __init__(
+        self,
+        command: Command,
+        digest: str,
+        outcome: Outcome,
+        cause: Cause | None = None,
+        configs: Raw = NO_DATA,
+        has_links: bool = True,
+    ) -> None:
+        self.command: Final = command
+        self.digest: Final = digest
+        self.outcome: Final = outcome
+        self.cause: Final = cause
+        self.configs: Final = configs
+        self.has_links: Final = has_links
 
 
 _LINK_FIELDS: Final = (*Links.__struct_fields__, "reply_to")

@@ -9,13 +9,14 @@ Budget arithmetic, per currency, always:
 """
 
 import heapq
-from typing import Final
+from typing import Final, final
 
 import msgspec
-from msgspec import Struct
+from mypy_extensions import mypyc_attr
 
 from z0.domain.entity import Changes, Entity, merge_patch
-from z0.domain.facts import ZERO_HASH, ConfigType, Scope
+from z0.domain.facts import ZERO_HASH
+from z0.domain.payloads import ConfigHead
 
 # Per ledger. The snapshot of an account with all of them, whatever their ids and however many limits counted them, and an expiry
 # of all of them each fit one record batch: a snapshot that does not would hold the floor for ever.
@@ -27,27 +28,57 @@ COUNTERS_MAX: Final = 128  # per entity: four times the limits of one policy, so
 ENDED_MAX: Final = 128  # per ledger: for a late confirm or release; older ones are found in the facts
 
 
-class Hold(Struct, gc=False):
-    """One open reservation; amount in units of 1e-12, times in Unix milliseconds."""
+@final
+@mypyc_attr(acyclic=True)
+class Hold:
+    """
+    One open reservation; amount in units of 1e-12, times in Unix milliseconds.
 
-    currency: str | None  # None: it holds a place only, with amount 0
-    amount: int
-    expires_at: int
-    created_at: int
-    workflow_id: str | None = None
-    counted: dict[str, int] | None = None  # limit -> start of the window in which its reservation was counted
-    is_transfer: bool = False
+    `currency` None: it holds a place only, with amount 0. `counted`: limit -> start of the window in which it was counted.
+    """
+
+    def __init__(
+        self,
+        currency: str | None,
+        amount: int,
+        expires_at: int,
+        created_at: int,
+        workflow_id: str | None = None,
+        counted: dict[str, int] | None = None,
+        is_transfer: bool = False,
+    ) -> None:
+        self.currency: Final = currency
+        self.amount: Final = amount
+        self.expires_at: Final = expires_at
+        self.created_at: Final = created_at
+        self.workflow_id: Final = workflow_id
+        self.counted: Final = counted
+        self.is_transfer: Final = is_transfer
 
 
-class Budget(Struct, gc=False):
+SUMS: Final = ("deposited", "credits", "spent", "transferred_in", "transferred_out", "reserved")  # of a budget, in its order
+
+
+@final
+@mypyc_attr(acyclic=True)
+class Budget:
     """Sums of one currency, in units of 1e-12; none of them ever shrinks but `reserved`."""
 
-    deposited: int = 0
-    credits: int = 0
-    spent: int = 0
-    transferred_in: int = 0
-    transferred_out: int = 0
-    reserved: int = 0
+    def __init__(
+        self,
+        deposited: int = 0,
+        credits: int = 0,  # noqa: A002 - the field's name in every store
+        spent: int = 0,
+        transferred_in: int = 0,
+        transferred_out: int = 0,
+        reserved: int = 0,
+    ) -> None:
+        self.deposited = deposited
+        self.credits = credits
+        self.spent = spent
+        self.transferred_in = transferred_in
+        self.transferred_out = transferred_out
+        self.reserved = reserved
 
     @property
     def remaining(self) -> int:
@@ -64,85 +95,50 @@ class Budget(Struct, gc=False):
         return self.remaining - max(0, self.credits - self.spent)
 
 
-class Charge(Struct, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Charge:
     """An incurred charge that is not settled; its money was spent when it was incurred."""
 
-    currency: str
-    amount: int
-    incurred_at: int
-    is_pending: bool = False
+    def __init__(self, currency: str, amount: int, incurred_at: int, is_pending: bool = False) -> None:
+        self.currency: Final = currency
+        self.amount: Final = amount
+        self.incurred_at: Final = incurred_at
+        self.is_pending = is_pending
 
 
-class Counter(Struct, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Counter:
     """What one limit has counted since `start`, the first millisecond of its window; `units` of 1e-12."""
 
-    start: int = 0
-    count: int = 0
-    units: int = 0
+    def __init__(self, start: int = 0, count: int = 0, units: int = 0) -> None:
+        self.start = start
+        self.count = count
+        self.units = units
 
 
-class ConfigHead(Struct, frozen=True):
-    """The newest version of a config on its own ledger; what it governs never changes."""
-
-    type: ConfigType
-    scope: Scope
-    applies_to: str
-    version: int
-    effective_at: int
-
-
-class LedgerState(Struct):
+@final
+@mypyc_attr(acyclic=True)
+class LedgerState:
     """Everything that a decision about one entity needs. `caps` and `access` are None until their first fact."""
 
-    entity: Entity | None = None
-    seq: int = 0
-    head_hash: str = ZERO_HASH
-    recorded_at: int = 0
-    config: ConfigHead | None = None
-    budgets: dict[str, Budget] = {}
-    holds: dict[str, Hold] = {}
-    # (expires_at, reservation id), smallest first; entries of closed holds stay until they surface or outnumber the open.
-    expiries: list[tuple[int, str]] = []
-    charges: dict[str, Charge] = {}
-    # The last reservations that were closed, oldest first: the subtype of the fact that did it, and when. Tuples, because every
-    # snapshot copies them.
-    ended: dict[str, tuple[str, int]] = {}
-    caps: dict[str, Counter] | None = None  # where there are more than are in force: the last that counted last
-    access: dict[str, str] | None = None  # user id -> role
-
-
-class GivenBack(Struct, frozen=True):
-    """What expired reservations give back to one limit, where its window still is the one that begins at `start`."""
-
-    start: int
-    count: int
-    amount: str
-
-
-class ExpiredData(Struct, frozen=True, omit_defaults=True):
-    """Payload of `budget/expired`: reservation id -> amount; limit -> what is given back."""
-
-    reservations: dict[str, str]
-    counted: dict[str, GivenBack] | None = None
-
-
-class GrantData(Struct, frozen=True, omit_defaults=True):
-    """Payload of `access_granted`, `access_modified` and `access_revoked` (which has no role)."""
-
-    user_id: str
-    role: str | None = None
-
-
-class UpdatedData(Struct, frozen=True):
-    """Payload of `lifecycle/updated`."""
-
-    changes: Changes
-
-
-class CreatedData(Struct, frozen=True):
-    """Payload of `lifecycle/created`."""
-
-    entity: Entity
+    def __init__(self) -> None:
+        self.entity: Entity | None = None
+        self.seq: int = 0
+        self.head_hash: str = ZERO_HASH
+        self.recorded_at: int = 0
+        self.config: ConfigHead | None = None
+        self.budgets: dict[str, Budget] = {}
+        self.holds: dict[str, Hold] = {}
+        # (expires_at, reservation id), smallest first; entries of closed holds stay until they surface or outnumber the open.
+        self.expiries: list[tuple[int, str]] = []
+        self.charges: dict[str, Charge] = {}
+        # The last reservations that were closed, oldest first: the subtype of the fact that did it, and when. Tuples, because
+        # every snapshot copies them.
+        self.ended: dict[str, tuple[str, int]] = {}
+        self.caps: dict[str, Counter] | None = None  # where there are more than are in force: the last that counted last
+        self.access: dict[str, str] | None = None  # user id -> role
 
 
 def budget_of(state: LedgerState, currency: str) -> Budget:

@@ -9,7 +9,8 @@ from z0.domain.answer import BudgetView, ChargeView, CounterView, ReservationVie
 from z0.domain.entity import Entity
 from z0.domain.facts import FactType
 from z0.domain.money import format_amount
-from z0.domain.state import Budget, Charge, ConfigHead, Hold, LedgerState
+from z0.domain.payloads import ConfigHead
+from z0.domain.state import Budget, Charge, Hold, LedgerState
 
 RESERVATIONS_SHOWN_MAX: Final = 1_000  # an answer stays under a frame's size also for the hottest ledger
 CHARGES_SHOWN_MAX: Final = 1_000

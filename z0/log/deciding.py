@@ -5,19 +5,19 @@ Everything that a round produces is held back until its facts are acked (`z0.log
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, final
 
 import msgspec
-from msgspec import Struct
+from mypy_extensions import mypyc_attr
 
 from z0.codec import encode_fact, has_links
 from z0.domain.answer import Answer
 from z0.domain.appending import NAMED_TYPES
 from z0.domain.commands import Authorize, Check, Command, CreateEntity, PutConfig, Read
 from z0.domain.decide import creation_draft, decide, look
-from z0.domain.draft import Case, Draft, Reference, Refusal, refusal_draft
+from z0.domain.draft import Case, Draft, Refusal, refusal_draft
 from z0.domain.expiry import expiry_drafts
-from z0.domain.facts import Cause, Fact
+from z0.domain.facts import Cause, Fact, Reference
 from z0.domain.fold import apply
 from z0.domain.ids import parse_ledger_id
 from z0.domain.outcome import Kind, Outcome, kind
@@ -25,8 +25,9 @@ from z0.domain.policy import Policy
 from z0.domain.record import Asked, Place, fact_of
 from z0.domain.state import LedgerState
 from z0.domain.views import state_view
+from z0.log.entry import Entry
 from z0.log.inbox import Direct, Inbox, Kafka, KafkaRecord
-from z0.log.index import CommandIndex, Entry, reference_key
+from z0.log.index import CommandIndex, reference_key
 from z0.log.ports import Message, Policies
 from z0.log.round import Prepared, Round, dead_letter, prepare
 from z0.log.working_set import WorkingSet
@@ -42,18 +43,32 @@ FORWARDED_HEADER: Final = "z0-forwarded"
 _encode = msgspec.json.Encoder().encode
 
 
-class _Result(Struct, frozen=True, gc=False):
+@final
+@mypyc_attr(acyclic=True, free_list_len=1)
+class _Result:
     """What a command came to; `entry` where it is in the index."""
 
-    outcome: Outcome
-    entry: Entry | None = None
-    repeated: bool = False
-    command_id: str = ""
-    ledger_id: str = ""
-    state: bytes = b""
-    eligibility: bytes = b""
-    forward_to: int | None = None
-    detail: str | None = None
+    def __init__(
+        self,
+        outcome: Outcome,
+        entry: Entry | None = None,
+        repeated: bool = False,
+        command_id: str = "",
+        ledger_id: str = "",
+        state: bytes = b"",
+        eligibility: bytes = b"",
+        forward_to: int | None = None,
+        detail: str | None = None,
+    ) -> None:
+        self.outcome: Final = outcome
+        self.entry: Final = entry
+        self.repeated: Final = repeated
+        self.command_id: Final = command_id
+        self.ledger_id: Final = ledger_id
+        self.state: Final = state
+        self.eligibility: Final = eligibility
+        self.forward_to: Final = forward_to
+        self.detail: Final = detail
 
 
 def _refused(outcome: Outcome, command: Command | None, detail: str | None = None) -> _Result:

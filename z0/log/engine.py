@@ -24,14 +24,15 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
 from z0.clock import Clock
-from z0.codec import Floor
 from z0.domain.answer import Answer
-from z0.domain.draft import Reference
+from z0.domain.facts import Reference
 from z0.domain.outcome import Outcome
 from z0.errors import EpochDead, LogBroken, Unreachable
+from z0.log.claims import Floor
 from z0.log.deciding import Decider
+from z0.log.entry import Entry
 from z0.log.inbox import CommandBatch, Direct, DirectGroup, Inbox
-from z0.log.index import CommandIndex, Entry
+from z0.log.index import CommandIndex
 from z0.log.ports import Appended, CommandBounds, Lease, Log, Outbox, Policies, Snapshots
 from z0.log.recovery import ACK_TIMEOUT_S, Epoch, begin
 from z0.log.round import Round

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final, NamedTuple, Protocol, final
 
-from msgspec import Struct
+from mypy_extensions import mypyc_attr
 
 from z0.domain.answer import Answer
 
@@ -48,8 +48,6 @@ class CommandBatch:
     `acknowledge` is called once, when every record has been decided and what it left is durable.
     """
 
-    __slots__ = ("acknowledge", "follows", "records", "size")
-
     def __init__(self, follows: int, records: Sequence[KafkaRecord], acknowledge: Callable[[], None]) -> None:
         self.follows = follows
         self.records = records
@@ -59,8 +57,6 @@ class CommandBatch:
 
 class DirectGroup:
     """Commands that came in together by the direct door; `done` is called once, when all are answered."""
-
-    __slots__ = ("answers", "commands", "done", "missing")
 
     def __init__(self, commands: Sequence[bytes], done: Callable[["DirectGroup"], None]) -> None:
         self.commands = commands
@@ -82,19 +78,23 @@ class DirectGroup:
 
 
 @final
-class Direct(Struct, frozen=True, gc=False):
+@mypyc_attr(acyclic=True)
+class Direct:
     """One direct command to decide."""
 
-    group: DirectGroup
-    place: int
+    def __init__(self, group: DirectGroup, place: int) -> None:
+        self.group: Final = group
+        self.place: Final = place
 
 
 @final
-class Kafka(Struct, frozen=True, gc=False):
+@mypyc_attr(acyclic=True)
+class Kafka:
     """One Kafka command to decide; `completes` is its batch where it is the last record of it."""
 
-    command: KafkaRecord
-    completes: CommandBatch | None
+    def __init__(self, command: KafkaRecord, completes: CommandBatch | None) -> None:
+        self.command: Final = command
+        self.completes: Final = completes
 
 
 class Inbox:

@@ -10,36 +10,14 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
-from msgspec import Struct
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
-from z0.domain.draft import Reference
-from z0.domain.facts import Fact, FactType
-from z0.domain.outcome import Outcome
+from z0.domain.facts import Reference
+from z0.log.entry import RETENTION_MS, Entry
 from z0.log.validity import Position
 
-RETENTION_MS: Final = 35 * 24 * 3600 * 1000
 CACHE_BYTES: Final = 8 * 1024 * 1024
 NOTHING: Final[Mapping[str, Reference]] = {}
-
-
-class Entry(Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
-    """What a command id came to; enough to give the first answer again."""
-
-    digest: str
-    outcome: Outcome
-    offset: int
-    seq: int
-    recorded_at: int
-    currency: str | None = None
-    available: str | None = None
-    reservation_id: str | None = None
-    expires_at: int | None = None
-    detail: str | None = None
-
-    def is_forgotten(self, now_ms: int) -> bool:
-        """Whether the id is free again: by the batch's time, so that it does not depend on when a store compacts."""
-        return self.recorded_at < now_ms - RETENTION_MS
 
 
 def key_of(tenant_id: str, ledger_id: str, command_id: str) -> str:
@@ -50,31 +28,6 @@ def key_of(tenant_id: str, ledger_id: str, command_id: str) -> str:
 def reference_key(tenant_id: str, ledger_id: str, seq: int) -> str:
     """The index key of a fact that others may name; no command id can look like it."""
     return f"{tenant_id}\x00{ledger_id}\x01{seq}"
-
-
-class _Detail(Struct, frozen=True):
-    detail: str | None = None
-
-
-_decode_detail = msgspec.json.Decoder(_Detail).decode
-
-
-def entry_of(fact: Fact) -> Entry | None:
-    """The entry that a stored fact stands for, or None where no command asked for it."""
-    if fact.command_id is None or fact.digest is None or fact.outcome is None:
-        return None
-    return Entry(
-        fact.digest,
-        Outcome(fact.outcome),
-        fact.offset,
-        fact.seq,
-        fact.recorded_at,
-        fact.currency if fact.available is not None else None,
-        fact.available,
-        fact.reservation_id,
-        fact.expires_at,
-        _decode_detail(fact.data).detail if fact.type == FactType.DECISION else None,
-    )
 
 
 class CommandIndex(Protocol):

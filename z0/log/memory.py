@@ -9,11 +9,11 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from z0.clock import Clock, SystemClock
-from z0.codec import Floor
 from z0.domain.commands import PutConfig
 from z0.domain.draft import Refusal
 from z0.domain.policy import NO_POLICY, Policy
 from z0.errors import LogBroken
+from z0.log.claims import Floor
 from z0.log.ports import Appended, Message, Record
 from z0.log.snapshot import LedgerSnapshot
 

@@ -6,10 +6,10 @@ from asyncio import Future
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from z0.codec import Floor
 from z0.domain.commands import PutConfig
 from z0.domain.draft import Refusal
 from z0.domain.policy import Policy
+from z0.log.claims import Floor
 from z0.log.snapshot import LedgerSnapshot
 
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from z0.codec import Claim, decode_claim, decode_fact
+from z0.codec import decode_fact
 from z0.domain.facts import StoredFact
+from z0.log.claims import Claim, decode_claim
 from z0.log.ports import Record
 from z0.log.validity import Place, Position, Standing, Validity
 from z0.names import CLAIM_KEY

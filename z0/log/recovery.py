@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from z0.clock import Clock
-from z0.codec import Claim, Floor, decode_fact, encode_claim
+from z0.codec import decode_fact
 from z0.cut import cut
 from z0.domain.appending import NAMED_TYPES
-from z0.domain.draft import Reference
-from z0.domain.facts import StoredFact
+from z0.domain.facts import Reference, StoredFact
 from z0.errors import EpochDead, LogBroken
-from z0.log.index import RETENTION_MS, CommandIndex, Entry, entry_of, key_of, reference_key
+from z0.log.claims import Claim, Floor, encode_claim
+from z0.log.entry import RETENTION_MS, Entry, entry_of
+from z0.log.index import CommandIndex, key_of, reference_key
 from z0.log.ports import Appended, Log, Record, Snapshots, Writer
 from z0.log.reader import FactReader
 from z0.log.validity import Position, Standing

@@ -4,21 +4,22 @@ products, dead letters. Decides nothing (`z0.log.deciding`).
 """
 
 import base64
-from typing import Final
+from typing import Final, final
 
 import msgspec
-from msgspec import Struct
+from mypy_extensions import mypyc_attr
 
 from z0.codec import decode_command, digest_of, encode_command
 from z0.domain.answer import Answer
 from z0.domain.appending import CAUSES
 from z0.domain.check import check_form
 from z0.domain.commands import COMMAND_BYTES_MAX, Append, Command
-from z0.domain.draft import Reference
+from z0.domain.facts import Reference
 from z0.domain.ids import parse_fact_id, parse_ledger_id
 from z0.domain.outcome import Outcome
+from z0.log.entry import Entry
 from z0.log.inbox import CommandBatch, Direct, Kafka, KafkaRecord
-from z0.log.index import Entry, key_of, reference_key
+from z0.log.index import key_of, reference_key
 from z0.log.ports import Message
 from z0.names import COMMANDS, DEAD_LETTERS
 
@@ -29,8 +30,6 @@ _encode = msgspec.json.Encoder().encode
 
 class Round:
     """What one round produced, and to whom it is owed."""
-
-    __slots__ = ("acknowledge", "answers", "base_offset", "bytes", "entries", "outbox", "records", "references", "touched")
 
     def __init__(self, base_offset: int) -> None:
         self.base_offset = base_offset
@@ -49,18 +48,28 @@ class Round:
         return self.base_offset + len(self.records)
 
 
-class Prepared(Struct, gc=False):
+@final
+@mypyc_attr(acyclic=True)
+class Prepared:
     """A command read and checked; `key` is empty where it cannot be decided (`outcome` says why) or need not be."""
 
-    item: Direct | Kafka
-    kafka: KafkaRecord | None = None
-    command: Command | None = None
-    outcome: Outcome | None = None
-    units: int | None = None
-    canonical: bytes = b""
-    digest: str = ""
-    key: str = ""
-    reference: str = ""
+    def __init__(
+        self,
+        item: Direct | Kafka,
+        kafka: KafkaRecord | None = None,
+        command: Command | None = None,
+        outcome: Outcome | None = None,
+        units: int | None = None,
+    ) -> None:
+        self.item = item
+        self.kafka = kafka
+        self.command = command
+        self.outcome = outcome
+        self.units = units
+        self.canonical = b""
+        self.digest = ""
+        self.key = ""
+        self.reference = ""
 
 
 _AFTER_WRONG_KEY: Final = (None, Outcome.BAD_AMOUNT, Outcome.UNKNOWN_CURRENCY)  # by precedence

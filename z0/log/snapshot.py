@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from z0.domain.entity import Entity
-from z0.domain.state import Budget, Charge, ConfigHead, Counter, Hold, LedgerState
+from z0.domain.payloads import ConfigHead
+from z0.domain.state import Budget, Charge, Counter, Hold, LedgerState
 
 BEFORE_ALL: Final = -1
 NOT_COUNTED: Final = -1

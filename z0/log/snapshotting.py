@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from z0.codec import Floor
+from z0.log.claims import Floor
 from z0.log.ports import Snapshots
 from z0.log.working_set import WorkingSet
 

@@ -17,11 +17,12 @@ from z0.domain.appending import CAUSES
 from z0.domain.check import check_form
 from z0.domain.commands import Append, Command, PutConfig
 from z0.domain.decide import creation_draft, decide
-from z0.domain.draft import Case, Draft, Reference, Refusal, RefusedData, refusal_draft
+from z0.domain.draft import Case, Draft, Refusal, refusal_draft
 from z0.domain.expiry import expiry_drafts
-from z0.domain.facts import Fact, FactType, StoredFact
+from z0.domain.facts import Fact, FactType, Reference, StoredFact
 from z0.domain.ids import parse_fact_id
 from z0.domain.outcome import Outcome
+from z0.domain.payloads import RefusedData
 from z0.domain.policy import Policy
 from z0.domain.record import Asked, Place, fact_of
 from z0.domain.state import LedgerState
@@ -105,7 +106,7 @@ def _attempt(state: LedgerState, fact: StoredFact, command: Command, case: Case,
     canonical = encode_command(command)
     digest = digest_of(canonical)
     refusal, more = _judged_by_copy(command, fact, case)
-    decision = decide(state, command, msgspec.structs.replace(case, refusal=refusal))
+    decision = decide(state, command, Case(case.units, case.now_ms, case.policy, case.reference, refusal))
     assert decision is not None, "reads and checks leave no fact"
     outcome = Outcome.ACCEPTED
     if isinstance(decision, Refusal):

@@ -32,10 +32,10 @@ from z0.domain.commands import (
     UpdateEntity,
 )
 from z0.domain.config import ANY, version_of_fact
-from z0.domain.draft import Reference
-from z0.domain.facts import NO_DATA, ConfigType, Fact, FactType, Links, Scope, Source
+from z0.domain.facts import NO_DATA, ConfigType, Fact, FactType, Links, Reference, Scope, Source
 from z0.domain.ids import parse_fact_id
-from z0.domain.state import CreatedData, GrantData, LedgerState, UpdatedData
+from z0.domain.payloads import CreatedData, GrantData, UpdatedData
+from z0.domain.state import LedgerState
 
 # Of one class of command: field -> what it may have been. Any: fields of all classes.
 _Options = Mapping[str, tuple[Any, ...]]

@@ -14,10 +14,11 @@ from z0.codec import encode_command, hash_of
 from z0.configs.book import Book
 from z0.domain.answer import BudgetView, LimitView
 from z0.domain.config import ConfigVersion, version_of_fact
-from z0.domain.draft import NO_BUDGET, Reference, RefusedData
+from z0.domain.draft import NO_BUDGET
 from z0.domain.eligibility import limit_view
-from z0.domain.facts import FactType, StoredFact
+from z0.domain.facts import FactType, Reference, StoredFact
 from z0.domain.fold import apply
+from z0.domain.payloads import RefusedData
 from z0.domain.policy import Policy
 from z0.domain.state import LedgerState
 from z0.domain.views import budget_view

@@ -8,8 +8,7 @@ from msgspec import MsgspecError, Struct, structs
 
 from z0.codec import hash_of
 from z0.domain.appending import NAMED_TYPES
-from z0.domain.draft import Reference
-from z0.domain.facts import ZERO_HASH
+from z0.domain.facts import ZERO_HASH, Reference
 from z0.domain.fold import apply
 from z0.domain.state import LedgerState
 from z0.receipts.ports import Stored

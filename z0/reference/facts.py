@@ -8,7 +8,7 @@ from msgspec import Raw
 from z0.domain.deltas import budget_delta
 from z0.domain.facts import RESERVED_TYPES, RULES_VERSION, ZERO_HASH, Fact, FactType, StoredFact
 from z0.domain.money import SCALE, format_amount
-from z0.domain.state import Budget
+from z0.domain.state import SUMS
 from z0.reference.text import page, table
 
 INTRO: Final = f"""A fact is one JSON object, its type is `type`, or `type/subtype`. Facts are never changed and never
@@ -86,5 +86,5 @@ def _money(kind: Kind) -> str:
     if delta is None:
         return ""
     words = {SCALE: "+", -SCALE: "-", -3 * SCALE: "- `held`"}
-    changes = [(name, getattr(delta, name)) for name in Budget.__struct_fields__]
+    changes = [(name, getattr(delta, name)) for name in SUMS]
     return ", ".join(f"`{name}` {words.get(units, format_amount(units))}" for name, units in changes if units)

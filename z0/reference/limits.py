@@ -12,7 +12,8 @@ from z0.domain.commands import COMMAND_BYTES_MAX, TTL_MS_MAX
 from z0.domain.decide import EVENT_TIME_FUTURE_MAX_MS, EVENT_TIME_PAST_MAX_MS
 from z0.domain.state import CHARGES_MAX, COUNTERS_MAX, ENDED_MAX, GRANTS_MAX, HOLDS_MAX
 from z0.log.deciding import EXPIRY_LEDGERS_MAX, ROUND_BYTES_MAX, ROUND_COMMANDS_MAX
-from z0.log.index import CACHE_BYTES, RETENTION_MS
+from z0.log.entry import RETENTION_MS
+from z0.log.index import CACHE_BYTES
 from z0.log.kafka import BATCH_BYTES_MAX
 from z0.log.recovery import ACK_TIMEOUT_S, CLOCK_SKEW_MAX_MS
 from z0.log.snapshotting import STEP_ENTITIES_MAX, STEP_PAUSE_MS

@@ -6,9 +6,9 @@ from typing import Any, Final, Union, get_type_hints
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from z0.codec import Claim
 from z0.domain.commands import COMMAND_BYTES_MAX, OPS, TTL_MS_MAX
 from z0.domain.facts import StoredFact
+from z0.log.claims import Claim
 
 AMOUNT: Final = r"^[0-9]{1,26}(\.[0-9]{1,12})?$"
 DESCRIPTIONS: Final[dict[str, str]] = {

@@ -14,9 +14,10 @@ from faust.types import TP
 from tables.base import SnapshotWrites
 from tables.snapshots import Tables, TableSnapshots
 from tables.store import CLAIM_PREFIX, Fenced
-from z0.codec import Floor
-from z0.domain.draft import Reference
-from z0.log.index import NOTHING, Entry, MemoryIndex
+from z0.domain.facts import Reference
+from z0.log.claims import Floor
+from z0.log.entry import Entry
+from z0.log.index import NOTHING, MemoryIndex
 from z0.log.ports import Appended
 from z0.log.validity import Position
 from z0.names import ACCESS_CHANGELOG, BUDGETS_CHANGELOG, CAPS_CHANGELOG, LEDGERS_CHANGELOG
