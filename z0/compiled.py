@@ -29,6 +29,7 @@ MODULES: Final = (
     "z0.domain.fold",
     "z0.domain.ids",
     "z0.domain.money",
+    "z0.domain.policy",
     "z0.domain.record",
     "z0.domain.spending",
     "z0.domain.state",

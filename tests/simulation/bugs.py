@@ -16,7 +16,7 @@ from tables import store
 from tables.snapshots import TableSnapshots
 from z0.configs.resolve import resolve as resolve_rightly
 from z0.domain.expiry import expiry_drafts
-from z0.domain.policy import Severity
+from z0.domain.policy import Check, Policy, Price, Severity
 from z0.errors import EpochDead
 from z0.log import recovery
 from z0.log.deciding import Decider
@@ -105,7 +105,7 @@ def fine_prices_cut(patch: pytest.MonkeyPatch) -> None:
 
     def cut(price: Any) -> Any:
         meters = {meter: value.quantize(Decimal("1e-12")) for meter, value in price.by_meter.items()}
-        return msgspec.structs.replace(price, by_meter=meters)
+        return Price(**(vars(price) | {"by_meter": meters}))
 
     _resolve_with(patch, lambda policy: {"prices": {currency: cut(price) for currency, price in policy.prices.items()}})
 
@@ -114,7 +114,7 @@ def rules_that_only_warn(patch: pytest.MonkeyPatch) -> None:
     """A tenant's rule that should refuse a fact lets it pass, and says so."""
 
     def warn(check: Any) -> Any:
-        return msgspec.structs.replace(check, severity=Severity.WARNING)
+        return Check(check.code, check.fact_type, Severity.WARNING, check.message, check.holds)
 
     _resolve_with(patch, lambda policy: {"checks": tuple(map(warn, policy.checks))})
 
@@ -122,7 +122,7 @@ def rules_that_only_warn(patch: pytest.MonkeyPatch) -> None:
 def _resolve_with(patch: pytest.MonkeyPatch, changed: Callable[[Any], dict[str, Any]]) -> None:
     def resolve(*arguments: Any) -> Any:
         policy = resolve_rightly(*arguments)
-        return msgspec.structs.replace(policy, **changed(policy))
+        return Policy(**(vars(policy) | changed(policy)))
 
     patch.setattr("z0.configs.book.resolve", resolve)
 

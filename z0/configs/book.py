@@ -11,8 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-import msgspec
-
 from z0.configs.resolve import resolve, versions_in, versions_of
 from z0.configs.rules import refusal_of, unreadable
 from z0.domain.commands import PutConfig
@@ -149,7 +147,7 @@ class Book:
         pinned = self._pinned[key]
         if pinned is None:
             return None
-        return msgspec.structs.replace(policy, prices=pinned.prices, versions=pinned.versions)
+        return policy.with_prices(pinned.prices, pinned.versions)
 
     def _pin(self, policy: Policy, config_id: str, version: int) -> Policy | None:
         named = dict(versions_in(policy.versions))

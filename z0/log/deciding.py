@@ -221,7 +221,7 @@ class Decider:
         command = ready.command
         if ready.outcome is not None or command is None:
             return _refused(ready.outcome or Outcome.MALFORMED, command)
-        state = self._working.get(command.ledger_id)
+        state = self._working.get(ready.ledger_id)
         if state is None:
             misplaced = self._misplaced(command, ready.kafka)
             if misplaced is not None:
@@ -245,17 +245,17 @@ class Decider:
         if first is not None and not first.is_forgotten(self.batch_time_ms):
             if first.digest != ready.digest:
                 return _refused(Outcome.ID_REUSED, command)
-            return _Result(first.outcome, entry=first, repeated=True, command_id=command.id, ledger_id=command.ledger_id)
-        refused = _refused_unrecorded(command, state)
+            return _Result(first.outcome, first, repeated=True, command_id=ready.command_id, ledger_id=ready.ledger_id)
+        refused = _refused_unrecorded(command, ready.tenant_id, state)
         if refused is not None:
             return _refused(refused, command)
         if state is None:
-            state = self._working.get_or_new(command.ledger_id)
+            state = self._working.get_or_new(ready.ledger_id)
         return self._fresh(command, state, ready, round_)
 
     def _fresh(self, command: Command, state: LedgerState, ready: Prepared, round_: Round) -> _Result:
         if state.expiries and state.expiries[0][0] <= self.batch_time_ms:
-            self._expire(state, command.ledger_id, round_)
+            self._expire(state, ready.ledger_id, round_)
         if type(command) is Read:
             view = _encode(state_view(state))
             return _Result(Outcome.ACCEPTED, command_id=command.id, ledger_id=command.ledger_id, state=view)
@@ -270,7 +270,7 @@ class Decider:
     def _case(self, command: Command, ready: Prepared) -> Case:
         """Everything that the decision needs and that is not in the ledger."""
         now, refusal = self.batch_time_ms, None
-        policy = self._policies.policy(command.tenant_id, command.ledger_id, now)
+        policy = self._policies.policy(ready.tenant_id, ready.ledger_id, now)
         if type(command) is PutConfig:
             refusal = self._policies.refuse(command, now)
         elif policy.prices and command.config_id is not None and command.config_version is not None:
@@ -309,13 +309,13 @@ class Decider:
         kafka = ready.kafka
         cause = Cause(COMMANDS, self._partition, kafka.offset) if kafka is not None else None
         asked = Asked(command, ready.digest, outcome, cause, case.policy.versions, has_links(command, ready.canonical))
-        fact = self._append(state, command.ledger_id, command.tenant_id, decision, asked, round_)
-        entry = _entry(fact, ready.digest, outcome, detail)
+        fact = self._append(state, ready.ledger_id, ready.tenant_id, decision, asked, round_)
+        entry = _entry(decision, fact, ready.digest, outcome, detail)
         self._pending[ready.key] = round_.entries[ready.key] = entry
         found = b""
         if type(command) is Authorize and kafka is None:
             found = _encode(look(state, command, case, refusal))
-        return _Result(outcome, entry, command_id=command.id, ledger_id=command.ledger_id, eligibility=found)
+        return _Result(outcome, entry, command_id=ready.command_id, ledger_id=ready.ledger_id, eligibility=found)
 
     def _append(
         self, state: LedgerState, ledger_id: str, tenant_id: str, draft: Draft, asked: Asked | None, round_: Round
@@ -335,28 +335,30 @@ class Decider:
         return fact
 
 
-def _entry(fact: Fact, digest: str, outcome: Outcome, detail: str | None) -> Entry:
+def _entry(draft: Draft, fact: Fact, digest: str, outcome: Outcome, detail: str | None) -> Entry:
+    """What `entry_of` reads back from the fact; a field of a draft is had for less."""
+    currency = draft.currency if draft.available is not None else None
     return Entry(
         digest,
         outcome,
         fact.offset,
         fact.seq,
         fact.recorded_at,
-        fact.currency if fact.available is not None else None,
-        fact.available,
-        fact.reservation_id,
-        fact.expires_at,
+        currency,
+        draft.available,
+        draft.reservation_id,
+        draft.expires_at,
         detail,
     )
 
 
-def _refused_unrecorded(command: Command, state: LedgerState | None) -> Outcome | None:
+def _refused_unrecorded(command: Command, tenant_id: str, state: LedgerState | None) -> Outcome | None:
     """Refusals that leave no fact, because there is no ledger of this tenant to put it on."""
     entity = state.entity if state is not None else None
     if type(command) is CreateEntity:
-        return Outcome.ENTITY_EXISTS if entity is not None and entity.tenant_id != command.tenant_id else None
+        return Outcome.ENTITY_EXISTS if entity is not None and entity.tenant_id != tenant_id else None
     if type(command) is PutConfig and entity is None:
         return None
-    if entity is None or entity.tenant_id != command.tenant_id:
+    if entity is None or entity.tenant_id != tenant_id:
         return Outcome.UNKNOWN_ENTITY
     return None

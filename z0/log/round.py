@@ -66,6 +66,10 @@ class Prepared:
         self.command = command
         self.outcome = outcome
         self.units = units
+        # Read once here: a field of a command costs more than one of this class.
+        self.tenant_id = command.tenant_id if command is not None else ""
+        self.ledger_id = command.ledger_id if command is not None else ""
+        self.command_id = command.id if command is not None else ""
         self.canonical = b""
         self.digest = ""
         self.key = ""
@@ -82,12 +86,12 @@ def prepare(item: Direct | Kafka, value: bytes, kafka: KafkaRecord | None) -> Pr
         return Prepared(item, kafka, outcome=command)
     checked = check_form(command)
     ready = Prepared(item, kafka, command, checked.outcome, checked.units)
-    if kafka is not None and kafka.key != command.ledger_id.encode() and ready.outcome in _AFTER_WRONG_KEY:
-        ready.outcome = Outcome.WRONG_KEY if parse_ledger_id(command.ledger_id) is not None else Outcome.BAD_LEDGER_ID
+    if kafka is not None and kafka.key != ready.ledger_id.encode() and ready.outcome in _AFTER_WRONG_KEY:
+        ready.outcome = Outcome.WRONG_KEY if parse_ledger_id(ready.ledger_id) is not None else Outcome.BAD_LEDGER_ID
     if ready.outcome is None:
         ready.canonical = encode_command(command)
         ready.digest = digest_of(ready.canonical)
-        ready.key = key_of(command.tenant_id, command.ledger_id, command.id)
+        ready.key = key_of(ready.tenant_id, ready.ledger_id, ready.command_id)
         if type(command) is Append and command.type in CAUSES:
             ready.reference = _reference(command)
     return ready
