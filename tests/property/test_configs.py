@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.config_world import NOW, book, version
+from tests.unit.test_log_world import values
 from z0.configs.book import Book
 from z0.configs.windows import _zone_names, bounds_of
 from z0.domain.commands import OPS
@@ -67,8 +68,10 @@ def configs(draw: Any) -> list[ConfigVersion]:
 def shown(policy: Policy) -> Any:
     """A policy without functions and without the windows that limits remember."""
     limits = [(limit.key, limit.counts, limit.window, limit.max_count, limit.max_units) for limit in policy.limits]
-    plain = [getattr(policy, name) for name in ("overdraft_units", "tops_up", "ttl_ms_default", "ttl_ms_max", "access", "prices")]
-    return limits, plain, bytes(policy.versions), policy.until_ms
+    plain = [getattr(policy, name) for name in ("overdraft_units", "tops_up", "ttl_ms_default", "ttl_ms_max")]
+    scopes = policy.access.scopes if policy.access is not None else None
+    prices = {currency: values(price) for currency, price in policy.prices.items()}
+    return limits, plain, scopes, prices, bytes(policy.versions), policy.until_ms
 
 
 @FAST

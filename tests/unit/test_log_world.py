@@ -14,6 +14,7 @@ from z0.domain.answer import Answer
 from z0.domain.commands import AddBudget, Append, Command, CreateEntity, DeductBudget, Read, Reserve
 from z0.domain.facts import StoredFact
 from z0.domain.fold import apply
+from z0.domain.policy import Price
 from z0.domain.state import Budget, Charge, Counter, Hold, LedgerState
 from z0.domain.views import state_view
 from z0.log.claims import Claim, Floor, encode_claim
@@ -114,8 +115,8 @@ def check_money(state: LedgerState, overdraft_units: int = 0) -> None:
     assert {hold.currency for hold in state.holds.values()} - {None} <= set(state.budgets)
 
 
-def values(of: Budget | Hold | Counter | Charge) -> tuple[Any, ...]:
-    """The attributes of a piece of state; compiled, a class keeps their names elsewhere."""
+def values(of: Budget | Hold | Counter | Charge | Price) -> tuple[Any, ...]:
+    """The attributes of a value; compiled, a class keeps their names elsewhere."""
     names = getattr(type(of), "__mypyc_attrs__", None) or vars(of)
     return tuple(getattr(of, name) for name in sorted(names))
 
