@@ -7,9 +7,13 @@ and a record older than the largest epoch seen before it is void. A key whose ne
 all: the valid one may have been compacted away, so the entity is rebuilt from its facts.
 """
 
+import errno
+import logging
+import shutil
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from faust.stores.memory import Store as FaustMemoryStore
@@ -23,6 +27,9 @@ EPOCH_KEY: Final = b"!epoch"
 CLAIM_PREFIX: Final = b"!claim:"
 VOID_PREFIX: Final = b"!void:"
 BLOCK_CACHE_BYTES: Final = 8 * 1024 * 1024  # Faust's default is 2 GiB per partition
+REOPEN_BYTES: Final = 1024 * 1024  # beside what is to be written: a manifest, a new log
+
+logger = logging.getLogger(__name__)
 
 
 def pack(epoch: int, payload: bytes) -> bytes:
@@ -169,21 +176,52 @@ class PromptOptions(RocksDBOptions):
 
 
 class RocksStore(Fenced, FaustRocksStore):
-    """On disk, one RocksDB per partition."""
+    """
+    On disk, one RocksDB per partition.
+
+    A database that could not write once (its disk was full) takes nothing more until it is opened anew, and says the same
+    error for ever. What it took before is safe. So after a failed write it is opened anew before the next one, where there is
+    room for that: opening writes what the log of the database holds into a file. Until then it still reads.
+    """
 
     def __init__(self, url: Any, app: Any, table: Any) -> None:
         super().__init__(url, app, table, driver="rocksdict")
         self.rocksdb_options = PromptOptions(block_cache_size=BLOCK_CACHE_BYTES)
+        self._failed: set[int] = set()
+
+    @contextmanager
+    def _writing(self, partition: int) -> Iterator[Any]:
+        if partition in self._failed:
+            self._open_anew(partition)
+        try:
+            yield self._db_for_partition(partition)
+        except Exception:
+            self._failed.add(partition)
+            raise
+
+    def _open_anew(self, partition: int) -> None:
+        folder = self.partition_path(partition)
+        needed = REOPEN_BYTES + sum(log.stat().st_size for log in folder.glob("*.log"))
+        if shutil.disk_usage(folder).free < needed:
+            raise OSError(errno.ENOSPC, f"less than {needed} bytes are free", str(folder))
+        broken = self._dbs.pop(partition)
+        with suppress(Exception):  # it says once more why it is broken
+            broken.close()
+        self._db_for_partition(partition)
+        self._failed.discard(partition)
+        logger.warning("%s was opened anew after a write that failed", folder)
 
     def put_raw(self, partition: int, key: bytes, value: bytes) -> None:
-        self._db_for_partition(partition).put(key, value)
+        with self._writing(partition) as db:
+            db.put(key, value)
 
     def fetch_raw(self, partition: int, key: bytes) -> bytes | None:
         found: bytes | None = self._db_for_partition(partition).get(key)
         return found
 
     def delete_raw(self, partition: int, key: bytes) -> None:
-        self._db_for_partition(partition).delete(key)
+        with self._writing(partition) as db:
+            db.delete(key)
 
     def write_raw(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
         batch = WriteBatch(raw_mode=True)
@@ -192,7 +230,12 @@ class RocksStore(Fenced, FaustRocksStore):
                 batch.delete(key)
             else:
                 batch.put(key, value)
-        self._db_for_partition(partition).write(batch)
+        with self._writing(partition) as db:
+            db.write(batch)
+
+    def set_persisted_offset(self, tp: TP, offset: int) -> None:
+        """How far the changelog was read, or written by this worker itself."""
+        self.put_raw(tp.partition, self.offset_key, b"%d" % offset)
 
     def raw_items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         for key, value in self._db_for_partition(partition).items():
