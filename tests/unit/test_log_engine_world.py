@@ -299,7 +299,7 @@ class World:
         for command in commands:
             offset = len(self.commands)
             if isinstance(command, KafkaCommand):
-                self.commands.append(command._replace(offset=offset))
+                self.commands.append(KafkaCommand(offset, command.key, command.value, command.headers))
             else:
                 self.commands.append(KafkaCommand(offset, command.ledger_id.encode(), encode_command(command)))
         self._deliver(first)

@@ -5,7 +5,7 @@ What waits for a partition. Owns: the two doors' queues, their bounds, and the c
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Final, NamedTuple, Protocol, final
+from typing import Final, Protocol, final
 
 from mypy_extensions import mypyc_attr
 
@@ -32,13 +32,16 @@ class KafkaRecord(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
-class KafkaCommand(NamedTuple):
-    """A `KafkaRecord` of our own, for tests and simulations."""
+@final
+@mypyc_attr(acyclic=True)
+class KafkaCommand:
+    """A `KafkaRecord` of our own."""
 
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    def __init__(self, offset: int, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
+        self.offset: Final = offset
+        self.key: Final = key
+        self.value: Final = value
+        self.headers: Final = headers
 
 
 class CommandBatch:
