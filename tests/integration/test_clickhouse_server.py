@@ -323,6 +323,15 @@ def test_data_comes_in_any_format_after_the_text_or_in_the_body(server: Server, 
     assert server.value(f"SELECT count(), any(a), any(s) FROM {table}") == "2\t7\tx;y"
 
 
+def test_rows_that_the_storage_did_not_take_are_refused_and_not_said_to_be_there(server: Server, table: str) -> None:
+    """The engine itself says that they were written."""
+    server.ask(f"ALTER TABLE {table} ADD CONSTRAINT small CHECK a < 100")
+    reply = server.ask(f'INSERT INTO {table} FORMAT JSONEachRow {{"a": 5000, "s": "x"}}')
+    assert (reply.status_code, reply.headers["x-clickhouse-exception-code"]) == (500, "469")
+    assert server.ask(f'INSERT INTO {table} FORMAT JSONEachRow {{"a": 5, "s": "x"}}').status_code == 200
+    assert server.value(f"SELECT groupArray(a) FROM {table}") == "[5]"
+
+
 def test_the_word_format_inside_text_is_not_taken_for_a_format(server: Server, table: str) -> None:
     server.value(f"INSERT INTO {table} /* FORMAT CSV */ (`a`, s) VALUES (1, 'a FORMAT CSV b')")
     assert server.value(f"SELECT s FROM {table} WHERE s != ' FORMAT JSON'") == "a FORMAT CSV b"

@@ -6,16 +6,21 @@ A connection costs about a tenth of a millisecond, keeps its own database and se
 parallel. So each query gets a fresh one: what `USE` and `SET` did to it ends with it, and nothing is shared.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from chdb import _chdb
 
 from z0.stack.clickhouse import errors, sql
 from z0.stack.clickhouse.statement import Statement
+
+_FAILURES: Final = """
+SELECT code, toInt32(value), toInt32(query_id = queryID()), name, last_error_message FROM system.errors WHERE NOT remote
+"""
 
 
 class _Result(Protocol):
@@ -162,17 +167,37 @@ def _answer(connection: _Connection, query: Query) -> Answer:
 
 
 def _insert(connection: _Connection, head: str | bytes, form: str, data: bytes) -> _Result:
-    """Rows in the caller's format, given to the engine in one piece: up to a million rows are kept whole or not at all."""
+    """
+    Rows in the caller's format, given to the engine in one piece: up to a million rows are kept whole or not at all.
+
+    The engine says that all is written also where its storage took nothing (a full disk, a constraint), so it is asked.
+    """
+    before = {code: count for code, count, *_ in _failures(connection)}
     insert = connection.send_insert(head, form)
     try:
         if data:
             connection.insert_append(insert, data)
-        return connection.insert_done(insert)
+        result = connection.insert_done(insert)
     except BaseException:
         # What was wrong is worth more to the caller than what cancelling thinks of it.
         with suppress(RuntimeError):
             connection.insert_cancel(insert)
         raise
+    for code, count, is_ours, name, text in _failures(connection):
+        if is_ours or (code in errors.OF_STORAGE and count > before.get(code, 0)):
+            raise errors.refuse((code, name), text)
+    return result
+
+
+def _failures(connection: _Connection) -> list[tuple[int, int, int, str, str]]:
+    """
+    Per code: how often, whether the last time was in this connection's query, its name, what was said.
+
+    Only the last one of a code is kept. One of another query may hide ours, so where the storage fails at all, nobody's rows
+    are said to be there; an insert with a token may be sent again.
+    """
+    result = connection.query(_FAILURES, "JSONCompactEachRow")
+    return [tuple(json.loads(line)) for line in result.bytes().splitlines()]
 
 
 def _summary(result: _Result) -> dict[str, int]:

@@ -18,6 +18,8 @@ CANNOT_DECOMPRESS: Final = (271, "CANNOT_DECOMPRESS")
 QUERY_IS_TOO_LARGE: Final = (229, "QUERY_IS_TOO_LARGE")
 AUTHENTICATION_FAILED: Final = (516, "AUTHENTICATION_FAILED")
 STD_EXCEPTION: Final = (1001, "STD_EXCEPTION")
+# A file that cannot be written or opened, no memory, no room, too many parts, a broken constraint.
+OF_STORAGE: Final = frozenset({75, 76, 241, 243, 252, 469})
 
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
 _VERSION_TAIL = re.compile(r"\s*\(version [^()]*\)\s*$")
