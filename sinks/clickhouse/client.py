@@ -18,8 +18,9 @@ from z0.errors import SinkStopped
 
 CONNECT_TIMEOUT_S: Final = 5
 ANSWER_TIMEOUT_S: Final = 60
-# Codes that pass by themselves: time-outs, sockets, too many queries or parts, memory, read-only, shutting down, Keeper away.
-TRANSIENT_CODES: Final = frozenset({159, 160, 164, 202, 203, 209, 210, 236, 241, 242, 252, 279, 319, 425, 439, 999})
+# Codes that pass by themselves: full disks, time-outs, sockets, too many queries or parts, memory, read-only, shutting down,
+# Keeper away.
+TRANSIENT_CODES: Final = frozenset({75, 243, 159, 160, 164, 202, 203, 209, 210, 236, 241, 242, 252, 279, 319, 425, 439, 999})
 _CODE = re.compile(r"(?:[Cc]ode:?|error code) ?(\d+)")
 # The rows go in synchronously: an asynchronous insert (the default of newer servers) would be acknowledged for its buffer.
 # The facts' own JSON goes in as it is: unknown members are skipped, since fields are only ever added.

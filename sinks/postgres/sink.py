@@ -203,9 +203,13 @@ class PostgresSink:
 
     def _connect(self) -> Connection:
         connection = psycopg.connect(self._url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, application_name="z0-sink")
-        connection.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}".encode())
-        connection.execute("SET client_min_messages = warning")
-        connection.execute(self._queries["create_facts_in"])
+        try:
+            connection.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}".encode())
+            connection.execute("SET client_min_messages = warning")
+            connection.execute(self._queries["create_facts_in"])
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     @contextlib.contextmanager
