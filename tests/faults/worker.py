@@ -42,7 +42,7 @@ STEPS: Final = {
     "1 decided": "z0.log.deciding:Decider.decide_round",
     "2 sent out": "z0.log.engine:PartitionEngine._send_out",
     "3 handed over": "z0.log.engine:PartitionEngine._append",
-    "3 durable, ack unread": "z0.log.kafka:send_batch",
+    "3 durable, ack unread": "z0.log.kafka:KafkaWriter.append",
     "4 compared": "z0.log.engine:PartitionEngine._acked",
     "5 indexed": "z0.log.index:RocksIndex.put",
     "6 answered": "streams.door:_Visitor._flush",
@@ -92,7 +92,10 @@ def _die_after(where: str, orders: Orders) -> None:
     @functools.wraps(original)
     def now(*arguments: Any, **named: Any) -> Any:
         result = original(*arguments, **named)
-        one_more(arguments, result)
+        if isinstance(result, asyncio.Future) and orders.die_at == "3 durable, ack unread":
+            result.add_done_callback(lambda done: one_more(arguments, done))  # before the engine hears of it
+        else:
+            one_more(arguments, result)
         return result
 
     setattr(owner, name, later if asyncio.iscoroutinefunction(original) else now)
@@ -105,7 +108,7 @@ def _counts(step: str, arguments: tuple[Any, ...], result: Any) -> bool:
     if step == "3 handed over":
         return result is not None
     if step == "3 durable, ack unread":
-        return bool(arguments[1] == "z0.facts" and arguments[3][0][0] != b"!claim")
+        return bool(arguments[1][0][0] != b"!claim")
     if step == "5 indexed":
         return bool(arguments[1])
     if step == "7 acknowledged":
@@ -140,30 +143,33 @@ def _meddle(orders: Orders) -> None:
     from z0.log import engine, kafka
 
     engine.ACK_TIMEOUT_S = 3.0  # type: ignore[misc]
-    send = kafka.send_batch
+    append = kafka.KafkaWriter.append
 
-    async def send_batch(producer: Any, topic: str, partition: int, records: Any) -> Any:
-        if topic != "z0.facts" or records[0][0] == b"!claim":
-            return await send(producer, topic, partition, records)
+    def append_or_not(self: kafka.KafkaWriter, records: Any) -> "asyncio.Future[Any]":
+        if records[0][0] == b"!claim":
+            return append(self, records)
         if orders.drop_file and _removed(Path(orders.drop_file)):
-            raise TimeoutError("this batch is lost")
+            lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            lost.set_exception(TimeoutError("this batch is lost"))
+            return lost
         if orders.hold_file and _exists(orders.hold_file):
-            return await asyncio.shield(asyncio.create_task(_send_late(send, topic, partition, records, orders.hold_file)))
-        return await send(producer, topic, partition, records)
+            return asyncio.shield(asyncio.create_task(_send_late(self.at.partition, records, orders.hold_file)))
+        return append(self, records)
 
-    kafka.send_batch = send_batch
+    kafka.KafkaWriter.append = append_or_not  # type: ignore[method-assign]
 
 
-async def _send_late(send: Any, topic: str, partition: int, records: Any, hold_file: str) -> Any:
+async def _send_late(partition: int, records: Any, hold_file: str) -> Any:
     from z0.config import from_env
-    from z0.log.kafka import new_producer
+    from z0.log.kafka import new_producer, send_batch
+    from z0.names import FACTS
 
     while _exists(hold_file):  # noqa: ASYNC110 - a file has no event
         await asyncio.sleep(HELD_BACK_S)
     producer = new_producer(from_env().kafka_servers)
     await producer.start()
     try:
-        return await send(producer, topic, partition, records)
+        return await send_batch(producer, FACTS, partition, records)
     finally:
         await producer.stop()
 

@@ -46,6 +46,9 @@ class CountingLog:
     async def writer(self, partition: int) -> "CountingLog":
         return self
 
+    def ready(self) -> None:
+        """At any time."""
+
     def append(self, records: Sequence[tuple[bytes, bytes]]) -> "asyncio.Future[Appended]":
         acked: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
         acked.set_result(Appended(self.end, SystemClock().wall_ms()))

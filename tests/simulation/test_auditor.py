@@ -21,24 +21,32 @@ ROLES, DENIED = b'"roles":{"owner"', b'"outcome":"access_denied"'
 CHECK_DENIED = b'"eligible":false,"outcome":"access_denied"'
 
 
+RUNS = 4
+
+
 @cache
-def clean(markers: tuple[bytes, ...]) -> Evidence:
-    """A run without a violation, with some of everything that is asked for."""
-    for seed in range(1_000):
+def clean(markers: tuple[bytes, ...], behind: int = -1) -> tuple[int, Evidence]:
+    """The first run behind a seed without a violation, with some of everything that is asked for; and its seed."""
+    for seed in range(behind + 1, behind + 1_000):
         evidence = play(plan_of(seed))
         values = b"".join(record.value for log in evidence.facts for record in log)
         values += b"".join(told.answer.eligibility for told in evidence.told if b'"op":"check"' in told.command)
         if all(marker in values for marker in markers) and evidence.letters:
             assert audit(evidence).violations == []
-            return evidence
+            return seed, evidence
     raise AssertionError("no seed has everything")
 
 
-def changed(change: Callable[[Any], None], markers: tuple[bytes, ...] = MARKERS) -> set[str]:
-    """The rules that a changed copy breaks."""
-    evidence = deepcopy(clean(markers))
-    change(evidence)
-    return {violation.rule for violation in audit(evidence).violations}
+def notices(rule: str, change: Callable[[Any], None], markers: tuple[bytes, ...] = MARKERS) -> bool:
+    """Whether a changed copy breaks the rule. In one of a few runs: what is changed may be void, or matter to nobody in one."""
+    seed = -1
+    for _ in range(RUNS):
+        seed, run = clean(markers, seed)
+        evidence = deepcopy(run)
+        change(evidence)
+        if rule in {violation.rule for violation in audit(evidence).violations}:
+            return True
+    return False
 
 
 def with_value(evidence: Any, marker: bytes, old: bytes, new: bytes) -> None:
@@ -128,19 +136,19 @@ GOVERNED: list[tuple[str, bytes, Change]] = [
 @pytest.mark.parametrize(("rule", "change"), CHANGES, ids=[f"{n}-{rule}" for n, (rule, _) in enumerate(CHANGES)])
 def test_the_auditor_notices_a_change_of_one_place(rule: str, change: Change) -> None:
     """By the rule that is about it, whatever others it breaks."""
-    assert rule in changed(change)
+    assert notices(rule, change)
 
 
 @pytest.mark.parametrize(("rule", "marker", "change"), GOVERNED, ids=[f"{n}-{of[0]}" for n, of in enumerate(GOVERNED)])
 def test_the_auditor_notices_a_change_under_access_prices_and_invariants(rule: str, marker: bytes, change: Change) -> None:
     """In a run that has what is changed."""
-    assert rule in changed(change, (marker,))
+    assert notices(rule, change, (marker,))
 
 
 def test_the_auditor_notices_a_check_that_was_told_another_price_or_what_it_may_not() -> None:
     """It left no fact: the answer is all there is."""
-    assert "price" in changed(lambda e: with_eligibility(e, b'"amount":"', b'"amount":"1'), (b'"eligible":true',))
-    assert "access" in changed(lambda e: with_eligibility(e, b'"eligible":false', b'"eligible":true'), (CHECK_DENIED,))
+    assert notices("price", lambda e: with_eligibility(e, b'"amount":"', b'"amount":"1'), (b'"eligible":true',))
+    assert notices("access", lambda e: with_eligibility(e, b'"eligible":false', b'"eligible":true'), (CHECK_DENIED,))
 
 
 def test_the_auditor_shares_no_code_with_what_it_judges() -> None:

@@ -34,7 +34,7 @@ from z0.log.ports import Appended
 
 FETCH_RECORDS = 4_000  # what a worker takes from its consumer at once
 FETCHES_AHEAD = 2  # one is decided while the next one waits
-GC_THRESHOLDS = (100_000, 50, 100)  # the worker's
+GC_THRESHOLDS = (2_000, 50, 1_000_000)  # the worker's
 
 
 Encoded = tuple[bytes, bytes]  # key and value of a record of `z0.commands`

@@ -13,7 +13,8 @@ Order of effects of a round, and what a crash after each step does:
  7. Acknowledge the Kafka batches.                      read again, skipped by the applied offset
  8. At intervals: snapshots, and when all are acked     a floor that is too low only makes the next replay longer
     the floor.
-One append is in flight at a time; where much waits, the next round is decided meanwhile and its answers wait for both.
+One append is in flight at a time. A round begins when the log's pace gives it its turn (`z0.log.pace`), or at once where much
+waits; what it finds in flight is settled between deciding and appending.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ import logging
 import random
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from z0.clock import Clock
@@ -43,9 +45,9 @@ from z0.names import FAUST_APP
 
 logger = logging.getLogger(__name__)
 
-OVERLAP_MIN: Final = 256  # fewer waiting commands than this are better decided together, after the ack under way
+BACKLOG_MIN: Final = 256  # with so many waiting commands, a round need not wait for more
 INDEX_ROUNDS_MAX: Final = 32  # a write costs 40 us and the interpreter's lock; until then ids are known in memory
-INDEX_ENTRIES_MAX: Final = 2_000
+INDEX_ENTRIES_MAX: Final = 256
 INDEX_PAUSE_S: Final = 0.02  # quiet for so long: what is owed is written
 RECLAIM_PAUSE_S: Final = 0.5  # with jitter, or two claimants would void each other in turns
 RECLAIM_DOUBLINGS_MAX: Final = 10
@@ -88,6 +90,10 @@ class _InFlight(NamedTuple):
     round: Round
     ack: "Future[Appended] | None"  # None: nothing was appended
 
+    @property
+    def is_acked(self) -> bool:
+        return self.ack is None or self.ack.done()
+
 
 class PartitionEngine:
     """Serves one partition until it is stopped; survives the death of its epochs by claiming again."""
@@ -103,6 +109,7 @@ class PartitionEngine:
         self._stopping = False
         self._decided: Round | None = None
         self._unindexed: list[Round] = []  # acked rounds whose ids are not in the index yet
+        self._unindexed_entries = 0
         self._in_flight: _InFlight | None = None
         self._epoch: Epoch | None = None
         self._decider: Decider | None = None
@@ -252,7 +259,7 @@ class PartitionEngine:
         if self._in_flight is not None:
             waiting += [item for item, _ in self._in_flight.round.answers]
         self._decided = self._in_flight = None
-        self._unindexed = []  # the next claim's replay begins at the index's position
+        self._unindexed, self._unindexed_entries = [], 0  # the next claim's replay begins at the index's position
         self._epoch = self._decider = self._snapshotter = None
         for item in waiting:
             item.group.answer(item.place, Answer("", "", outcome, partition=self.partition))
@@ -262,12 +269,12 @@ class PartitionEngine:
     async def _serve(self) -> None:
         assert self._decider is not None, "serving"
         while not self._stopping:
-            if self._in_flight is not None and len(self._inbox) < OVERLAP_MIN:
+            if self._in_flight is not None and (self._in_flight.is_acked or not self._has_work()):
                 await self._settle()
-            elif len(self._inbox) or self._decider.carried or self._decider.is_due(self._ports.clock.wall_ms()):
-                await self._round()
-            else:
+            elif not self._has_work():
                 await self._idle()
+            elif await self._turn():
+                await self._round()
             if self._snapshot_due():
                 await self._settle()
                 self._snapshot()
@@ -283,9 +290,24 @@ class PartitionEngine:
         assert self._snapshotter is not None, "serving"
         timeout_s = self._snapshotter.due_in_ms(self._ports.clock.alive_ms()) / 1000
         try:
-            await asyncio.wait_for(self._work.wait(), min(timeout_s, INDEX_PAUSE_S) if self._unindexed else timeout_s)
+            async with asyncio.timeout(min(timeout_s, INDEX_PAUSE_S) if self._unindexed else timeout_s):
+                await self._work.wait()
         except TimeoutError:
             self._write_index()
+
+    def _has_work(self) -> bool:
+        assert self._decider is not None, "serving"
+        return bool(len(self._inbox) or self._decider.carried or self._decider.is_due(self._ports.clock.wall_ms()))
+
+    async def _turn(self) -> bool:
+        """Whether it is time for the next round, or else the ack under way came first. A backlog need not wait for more."""
+        assert self._epoch is not None, "serving"
+        turn = self._epoch.writer.ready() if len(self._inbox) < BACKLOG_MIN else None
+        if turn is None:
+            return True
+        if self._in_flight is not None and self._in_flight.ack is not None:
+            self._in_flight.ack.add_done_callback(partial(_take_back, turn))
+        return await turn
 
     async def _round(self) -> None:
         """Steps 1 to 3."""
@@ -299,8 +321,6 @@ class PartitionEngine:
         self._in_flight, self._decided = _InFlight(round_, self._append(round_)), None
         if not round_.records:
             await self._settle()
-        elif len(self._inbox) < OVERLAP_MIN:
-            await asyncio.sleep(0)  # the producer's own task takes the batch now, not after the next thing we do
 
     async def _send_out(self, round_: Round) -> None:
         if not self._ports.lease.holds():
@@ -328,7 +348,8 @@ class PartitionEngine:
 
     async def _acked(self, round_: Round, ack: "Future[Appended]") -> None:
         try:
-            landed = await asyncio.wait_for(ack, ACK_TIMEOUT_S)
+            async with asyncio.timeout(ACK_TIMEOUT_S):  # `wait_for` makes a future and a callback more, in every round
+                landed = await ack
         except Exception as error:
             raise EpochDead(f"no ack for offsets {round_.base_offset} to {round_.next_offset - 1}: {error!r}") from error
         if landed.base_offset != round_.base_offset:
@@ -341,12 +362,15 @@ class PartitionEngine:
             self._acked_offset = round_.next_offset
             self._deaths = 0
             self._unindexed.append(round_)
-            if len(self._unindexed) >= INDEX_ROUNDS_MAX or sum(len(r.entries) for r in self._unindexed) >= INDEX_ENTRIES_MAX:
+            self._unindexed_entries += len(round_.entries)
+            if len(self._unindexed) >= INDEX_ROUNDS_MAX or self._unindexed_entries >= INDEX_ENTRIES_MAX:
                 self._write_index()
             self._working.dirty.update(round_.touched)
             self.facts_appended += len(round_.records)
+            round_.records = []  # what waits for the index is kept for a while: not with what nobody needs
         for item, answer in round_.answers:
             item.group.answer(item.place, answer)
+        round_.answers = []
         for batch in round_.acknowledge:
             self._inbox.finished(batch)
             batch.acknowledge()
@@ -354,6 +378,7 @@ class PartitionEngine:
     def _write_index(self) -> None:
         """Entries and position together; from then on the index knows the ids, and the decider may forget them."""
         owed, self._unindexed = self._unindexed, []
+        self._unindexed_entries = 0
         if not owed or self._decider is None or self._epoch is None:
             return
         entries: dict[str, Entry] = {}
@@ -386,6 +411,11 @@ class PartitionEngine:
         assert self._decider is not None, "serving"
         assert self._epoch is not None, "serving"
         return Floor(self._acked_offset, self._decider.applied, self._decider.batch_time_ms, self._epoch.number)
+
+
+def _take_back(turn: "Future[bool]", _ack: "Future[Appended]") -> None:
+    if not turn.done():
+        turn.set_result(False)
 
 
 def _prove_nothing(round_: Round, partition: int) -> None:

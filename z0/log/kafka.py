@@ -10,12 +10,14 @@ import logging
 from asyncio import Future
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError, ProducerClosed
 
 from z0.errors import LogBroken, Unreachable
+from z0.log.pace import Pace
 from z0.log.ports import Appended, Message, Record
 from z0.log.producers import Producers
 from z0.names import FACTS
@@ -69,25 +71,62 @@ async def start_client(client: Any) -> None:
 
 async def send_batch(producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]]) -> Appended:
     """Send records as one batch and wait for the ack."""
+    return _appended(await (await producer.send_batch(_batch(producer, records), topic, partition=partition)))
+
+
+def _batch(producer: AIOKafkaProducer, records: Sequence[tuple[bytes, bytes]]) -> Any:
     batch = producer.create_batch()
+    append = batch.append
     for key, value in records:
-        if batch.append(key=key, value=value, timestamp=None) is None:
+        if append(key=key, value=value, timestamp=None) is None:
             raise ValueError(f"{len(records)} records do not fit one batch of {BATCH_BYTES_MAX} bytes")
     batch.close()
-    landed = await (await producer.send_batch(batch, topic, partition=partition))
+    return batch
+
+
+def _appended(landed: Any) -> Appended:
     return Appended(landed.offset, landed.timestamp if landed.timestamp is not None else -1)
 
 
 class KafkaWriter:
-    """One partition's writer for one epoch."""
+    """
+    One partition's writer for one epoch.
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, partition: int) -> None:
+    It hands batches to the producer's accumulator itself: `send_batch` is a coroutine, and a task of its own for every round of
+    every partition costs more than deciding a command. What that would wait for is given: the topic is known when a writer is
+    made, and no batch of this partition waits in this producer, since one at a time is under way.
+    """
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str, partition: int, pace: Pace) -> None:
         self._producer = producer
-        self._topic = topic
-        self._partition = partition
+        self._accumulator = producer._message_accumulator
+        self.at = TopicPartition(topic, partition)
+        self._pace = pace
+
+    def ready(self) -> "Future[bool]":
+        return self._pace.turn()
 
     def append(self, records: Sequence[tuple[bytes, bytes]]) -> "Future[Appended]":
-        return asyncio.ensure_future(send_batch(self._producer, self._topic, self._partition, records))
+        ack: Future[Appended] = asyncio.get_running_loop().create_future()
+        accumulator = self._accumulator
+        fault = accumulator._exception or (ProducerClosed() if accumulator._closed else None)
+        if fault is not None:
+            ack.set_exception(fault)
+            return ack
+        sent = accumulator._append_batch(_batch(self._producer, records), self.at).future
+        sent.add_done_callback(partial(_landed, ack))
+        return ack
+
+
+def _landed(ack: "Future[Appended]", sent: "Future[Any]") -> None:
+    """The producer's own future is not the engine's to cancel: its batch may be sent again by then."""
+    error = sent.exception()
+    if ack.done():
+        return
+    if error is not None:
+        ack.set_exception(error)
+    else:
+        ack.set_result(_appended(sent.result()))
 
 
 class KafkaLog:
@@ -97,6 +136,7 @@ class KafkaLog:
         self._servers = servers
         self.topic = topic
         self._producers = Producers(self._new_producer)
+        self._pace = Pace()
         self._asker: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
@@ -117,7 +157,9 @@ class KafkaLog:
         return producer
 
     async def writer(self, partition: int) -> KafkaWriter:
-        return KafkaWriter(await self._producers.next_of(partition), self.topic, partition)
+        producer = await self._producers.next_of(partition)
+        await producer.partitions_for(self.topic)
+        return KafkaWriter(producer, self.topic, partition, self._pace)
 
     def release(self, partition: int) -> None:
         """The partition was given up: its producer may go when no other partition uses it."""

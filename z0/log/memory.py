@@ -60,6 +60,9 @@ class MemoryWriter:
         self._log = log
         self._partition = partition
 
+    def ready(self) -> None:
+        """At any time."""
+
     def append(self, records: Sequence[tuple[bytes, bytes]]) -> "Future[Appended]":
         loop = asyncio.get_running_loop()
         future: Future[Appended] = loop.create_future()

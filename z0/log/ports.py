@@ -40,6 +40,13 @@ class CommandBounds(NamedTuple):
 class Writer(Protocol):
     """One producer's way to one partition, for one epoch."""
 
+    def ready(self) -> "Future[bool] | None":
+        """
+        True when it is time for the next round, None: now. A question of pace alone; whoever asks may set it to False, and asks
+        again.
+        """
+        ...
+
     def append(self, records: Sequence[tuple[bytes, bytes]]) -> "Future[Appended]":
         """
         Send (key, value) pairs as ONE record batch, acks=all. One batch at a time may be under way.

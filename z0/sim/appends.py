@@ -19,6 +19,7 @@ from z0.sim.machine import Machine
 READ_BATCH: Final = 60
 REQUEST_TIMEOUT_S: Final = 12.0
 AT_ONCE_SHARE: Final = 0.7  # of the batches are on the wire when `append` returns; the others wait for the producer's task
+READY_SHARE: Final = 0.5  # of the rounds need not wait for their turn
 APPEND_FAULTS: Final = (
     FaultKind.LOSE_BATCH,
     FaultKind.LOSE_ACK,
@@ -73,6 +74,15 @@ class SimWriter:
         self._partition = partition
         self._lands_s = 0.0
 
+    def ready(self) -> "Future[bool] | None":
+        """At once, or after a moment in which much may happen."""
+        cluster = self._machine.cluster
+        if cluster.chance.random() < READY_SHARE:
+            return None
+        turn: Future[bool] = asyncio.get_running_loop().create_future()
+        cluster.loop.call_later(cluster.network.delay(), _go, turn)
+        return turn
+
     def append(self, records: Sequence[tuple[bytes, bytes]]) -> "Future[Appended]":
         machine = self._machine
         name = "claim" if records[0][0] == CLAIM_KEY else "append"
@@ -112,6 +122,11 @@ class SimWriter:
         network = self._machine.cluster.network
         delay_s = network.delay() if self._machine.cluster.chance.random() < 0.5 else REQUEST_TIMEOUT_S
         network.later(delay_s, _reject, future)
+
+
+def _go(turn: "Future[bool]") -> None:
+    if not turn.done():
+        turn.set_result(True)
 
 
 def _resolve(future: "Future[Appended]", landed: Appended) -> None:
