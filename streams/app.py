@@ -18,6 +18,7 @@ from streams.agents import commands
 from streams.door import DoorServer
 from streams.host import EngineHost
 from streams.lease import GroupLease
+from streams.reading import CommandReader
 from streams.transport import BatchConsumer, BatchTransport
 from tables.access import access_table
 from tables.budgets import budgets_table
@@ -53,6 +54,7 @@ class LedgerApp(faust.App):
 
     host: EngineHost
     door: DoorServer
+    commands: CommandReader
     on_closed: Callable[[], None] = staticmethod(lambda: None)
 
     def _new_transport(self) -> Any:
@@ -82,6 +84,7 @@ def create_app(config: Config) -> LedgerApp:
     clock = SystemClock()
     app.host = EngineHost(config, clock, GroupLease(clock, int(SESSION_TIMEOUT_S * 1000)), home_of(config) / "index")
     app.door = DoorServer(config, app.host)
+    app.commands = CommandReader(config.kafka_servers)
     makers = (ledgers_table, budgets_table, caps_table, access_table)  # in the order of `Tables`
     tables = [make(app, config.partitions) for make in makers]
     for table in tables:

@@ -1,34 +1,35 @@
 """
-Delivery in batches. Owns: the Faust consumer that hands over one message per (partition, fetched records).
+Delivery in batches. Owns: the Faust consumer that hands over one message per fetch.
 
-Faust's own loop costs two tasks and an interval tree entry per message (1,800 events a second, measured). Here a fetch
-of `z0.commands` is one message whose `batch` holds the records; the offset to commit is simply "last acked + 1", because
-an engine finishes its batches in order. A fetch of a changelog is one message too: Faust's recovery makes a task and a timer
-for each, which took most of two minutes for a million entities.
+Faust's own loop costs two tasks and an interval tree entry per message (1,800 events a second, measured). Here a fetch of
+`z0.commands` is one message whose `batches` hold the records of each partition; the offset to commit is simply "last acked + 1",
+because an engine finishes its batches in order. A fetch of a changelog is one message for each partition: Faust's recovery makes
+a task and a timer for each, which took most of two minutes for a million entities.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from aiokafka.errors import IllegalStateError
+from aiokafka import TopicPartition
 from faust.transport.consumer import RecordMap
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
+from mode import Service
 
+from streams.reading import CommandReader
 from tables.store import ChangelogMessage
 from z0.log.inbox import NOTHING_READ, KafkaRecord
 from z0.names import COMMANDS
 
 M = TypeVar("M", bound=ConsumerMessage)
 
-FETCH_WAIT_S = 1.0
+FETCH_WAIT_S = 1.0  # for changelogs
 # How long the broker holds a fetch that finds nothing. Whatever else is asked of it on that connection waits behind (the
 # questions of a table's recovery, a fetch from another position), up to Faust's 1.5 s each time.
 FETCH_MAX_WAIT_MS = 100
-FULL_WAIT_S = 0.02  # while an engine is full its partition is left out of the fetch, but looked at again this soon
+# What may be read is looked up again this soon: an engine that was full has room, a table recovers, partitions are assigned.
+LOOK_AGAIN_S = 0.05
 
 
 class FetchedCommands(NamedTuple):
@@ -42,39 +43,28 @@ class FetchedCommands(NamedTuple):
 class BatchMessage(ConsumerMessage):
     """A Faust message that stands for many records."""
 
-    batch: FetchedCommands
+    batches: Sequence[FetchedCommands]
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
-    """aiokafka in a thread of its own, reading committed records only: producers may use transactions."""
+    """aiokafka in a thread of its own: the group, and the changelogs. Commands are read elsewhere (`streams.reading`)."""
 
     app: Any  # our LedgerApp, with its host
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         return consumer
 
-    async def seek_soon(self, tp: Any, offset: int) -> None:
-        """
-        Seek in the consumer's own thread: a seek from another races with its fetch.
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """In the thread, and before its fetcher can see them: a new assignment forgets what was paused in the one before."""
+        self._ensure_consumer().pause(*(TopicPartition(*tp) for tp in assigned if tp.topic == COMMANDS))
+        await super().on_partitions_assigned(assigned, generation_id)
 
-        Not by the queue of calls, and without waiting for a position as Faust's seeks do: a call that waits for an assignment
-        there would keep the rebalance waiting that is to give it. Such a rebalance seeks by itself.
-        """
-
-        async def seek() -> None:
-            with suppress(IllegalStateError):
-                self._ensure_consumer().seek(tp, offset)
-
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(seek(), self.thread_loop))
-
-    def position_now(self, tp: Any) -> int | None:
-        """Where reading goes on, where that is known without asking anybody."""
-        subscription = self._ensure_consumer()._subscription.subscription
-        state = subscription.assignment.state_value(tp) if subscription is not None and subscription.assignment else None
-        return int(state.position) if state is not None and state.has_valid_position else None
+    def still_reads(self) -> None:
+        """Tell aiokafka, which leaves the group when nobody asks its consumer for records; commands are read elsewhere."""
+        with self._ensure_consumer()._subscription.fetch_context():
+            pass
 
     async def on_start(self) -> None:
         await super().on_start()
@@ -88,61 +78,106 @@ class BatchConsumer(driver.Consumer):
     _thread: BatchConsumerThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._follows: dict[TP, int] = {}
+        self._follows: dict[int, int] = {}
         self._acked_to: dict[TP, int] = {}
         self._join_began_ms = 0
-        self._rewound: set[TP] = set()
-        self._going_back: Counter[TP] = Counter()
         self.is_settled = False
         super().__init__(*args, **kwargs)
+        self._reader: CommandReader = self.app.commands
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    # Delivery ------------------------------------------------------------------------------------
+    async def on_start(self) -> None:
+        """The group may give partitions from here on."""
+        await self._reader.start()
+        await super().on_start()
 
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> RecordMap:
-        active = active_partitions or set()
-        full = {tp for tp in active if tp.topic == COMMANDS and not self.app.host.has_room(tp.partition)}
-        if full and full == active:
-            await self.sleep(FULL_WAIT_S)
-            return {}
-        return await super()._getmany(active - full, FULL_WAIT_S if full else timeout)
+    async def on_stop(self) -> None:
+        await self._reader.stop()
+        await super().on_stop()
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
-        """One message per partition."""
-        self._rewound = {tp for tp, under_way in self._going_back.items() if under_way}
-        fetched_now, active = await self._wait_next_records(timeout)
-        records = dict(fetched_now or {})
-        while self._rewound:  # fetched before the rewind, or the fetch moved the position after it: go back once more
-            tp = self._rewound.pop()
-            records.pop(tp, None)
-            await self._go_back(tp)
-        if not self.flow_active:
-            await self.perform_seek()  # what was fetched while a rebalance began is fetched again
-            return
-        if not records and self.is_settled:
-            self._pass_markers(active or set())
-        for tp, fetched in records.items():
-            if active is not None and tp not in active and tp not in self._buffered_partitions:
+    # Commands ------------------------------------------------------------------------------------
+
+    @Service.task
+    async def _reading(self) -> None:
+        try:
+            await self.read_commands()
+        except self.consumer_stopped_errors:
+            if not self.transport.app.should_stop:
+                raise
+
+    async def read_commands(self) -> None:
+        """Fetch and deliver while this runs. No gap bookkeeping as Faust's: it costs more than all the rest together."""
+        while not self.should_stop:
+            wanted = [partition for partition in self._reader.partitions() if self.app.host.has_room(partition)]
+            if not (wanted and self.flow_active):
+                await asyncio.sleep(LOOK_AGAIN_S)
                 continue
-            if tp.topic == COMMANDS:
-                yield tp, self._batch_message(tp, fetched)
-            else:
-                yield tp, self._changelog_message(tp, fetched)
+            fetched = await self._reader.fetch(wanted, LOOK_AGAIN_S)
+            if fetched:
+                await self.wait_first(self.callback(self._batch_message(fetched)), self.suspend_flow.wait())
+            elif self.is_settled:
+                self._pass_markers()
 
-    def _pass_markers(self, active: set[TP]) -> None:
+    def _batch_message(self, fetched: Mapping[int, Sequence[KafkaRecord]]) -> BatchMessage:
+        """All partitions in one: of a message for each, the last would wait for as many turns of the loop as there are."""
+        batches = [FetchedCommands(p, self._follows.get(p, NOTHING_READ), records) for p, records in fetched.items()]
+        self._follows.update((batch.partition, batch.records[-1].offset) for batch in batches)
+        message = self._message(BatchMessage, TP(COMMANDS, batches[-1].partition), batches[-1].records[-1])
+        message.batches = batches
+        return message
+
+    def _pass_markers(self) -> None:
         """
         Transactions leave markers and aborted records, which nobody is given: once all before them is done, they are done.
 
         Else a topic whose last records expired would look as if commands had expired unread.
         """
-        for tp in active:
-            done = self._acked_to.get(tp) or self._committed_offset[tp] or 0
-            if tp.topic == COMMANDS and done == self._follows.get(tp, NOTHING_READ) + 1:
-                position = self._thread.position_now(self._new_topicpartition(tp.topic, tp.partition))
-                if self.is_settled and position is not None and position > done:
-                    self._acked_to[tp] = position
+        for partition in self._reader.partitions():
+            done = self.committed(partition)
+            if done > self._follows.get(partition, NOTHING_READ):  # by more than one where markers were passed before
+                position = self._reader.position(partition)
+                if position is not None and position > done:
+                    self._acked_to[TP(COMMANDS, partition)] = position
+
+    async def perform_seek(self) -> None:
+        """Read from the committed offsets; the next batch of each partition follows the record before it."""
+        await super().perform_seek()
+        if not self.is_settled:
+            return  # the next rebalance has begun; these offsets are of the last assignment
+        mine = {tp.partition: self.committed(tp.partition) for tp in self.assignment() if tp.topic == COMMANDS}
+        self._reader.assign(mine)  # where the topic begins later, reading goes to its beginning
+        self._follows = {partition: offset - 1 for partition, offset in mine.items()}
+
+    async def rewind(self, partition: int) -> None:
+        """Deliver a partition again from its committed offset."""
+        committed = self.committed(partition)
+        self._reader.seek(partition, committed)
+        self._follows[partition] = committed - 1
+
+    def committed(self, partition: int) -> int:
+        """Everything below was decided, as far as the group knows; 0 where it knows nothing."""
+        tp = TP(COMMANDS, partition)
+        return max(self._acked_to.get(tp, 0), self._committed_offset.get(tp) or 0)
+
+    # Changelogs ----------------------------------------------------------------------------------
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> RecordMap:
+        # Faust goes on reading changelogs after a recovery where a table buffers one message; they hold what this worker wrote.
+        changelogs = {tp for tp in active_partitions or () if tp.topic != COMMANDS}
+        if changelogs and self.app.in_recovery:
+            return await super()._getmany(changelogs, timeout)
+        self._thread.still_reads()
+        await self.sleep(LOOK_AGAIN_S)
+        return {}
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        """One message per partition."""
+        fetched, active = await self._wait_next_records(timeout)
+        for tp, records in (fetched or {}).items():
+            if self.flow_active and (active is None or tp in active or tp in self._buffered_partitions):
+                yield tp, self._changelog_message(tp, records)
 
     def _changelog_message(self, tp: TP, fetched: list[Any]) -> ChangelogMessage:
         message = self._message(ChangelogMessage, tp, fetched[-1])
@@ -150,11 +185,25 @@ class BatchConsumer(driver.Consumer):
         message.records = fetched if read is None else [record for record in fetched if record.offset >= read]
         return message
 
-    def _batch_message(self, tp: TP, fetched: list[Any]) -> BatchMessage:
-        message = self._message(BatchMessage, tp, fetched[-1])
-        message.batch = FetchedCommands(tp.partition, self._follows.get(tp, NOTHING_READ), fetched)
-        self._follows[tp] = message.offset
-        return message
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Fetch and deliver until the fetcher stops."""
+        fetcher_stopped = fetcher._stopped.is_set
+        try:
+            while not (self.should_stop or fetcher_stopped()):
+                await asyncio.sleep(0)
+                async for tp, message in self.getmany(timeout=FETCH_WAIT_S):
+                    await self.wait_first(self._deliver_changelog(tp, message), self.suspend_flow.wait())
+        except self.consumer_stopped_errors:
+            if not self.transport.app.should_stop:
+                raise
+        finally:
+            self.log.debug("fetcher ended")
+
+    async def _deliver_changelog(self, tp: TP, message: Any) -> None:
+        read = self._read_offset[tp]
+        if read is None or message.offset >= read:
+            await self.callback(message)
+        self._read_offset[tp] = message.offset
 
     def _message(self, of: type[M], tp: TP, last: Any) -> M:
         """A message that stands for all records up to the last."""
@@ -172,84 +221,19 @@ class BatchConsumer(driver.Consumer):
             generation_id=self.app.consumer_generation_id,
         )
 
-    async def _drain_messages(self, fetcher: Any) -> None:
-        """Fetch and deliver until the fetcher stops. No gap bookkeeping: it costs more than all the rest together."""
-        fetcher_stopped = fetcher._stopped.is_set
-        try:
-            while not (self.should_stop or fetcher_stopped()):
-                await asyncio.sleep(0)
-                messages = [message async for _, message in self.getmany(timeout=FETCH_WAIT_S)]
-                if messages:
-                    await self.wait_first(self._deliver(messages), self.suspend_flow.wait())
-        except self.consumer_stopped_errors:
-            if not self.transport.app.should_stop:
-                raise
-        finally:
-            self.log.debug("fetcher ended")
-
-    async def _deliver(self, messages: list[Any]) -> None:
-        """
-        All partitions of `z0.commands` at once, anything else in its order.
-
-        One after the other, each delivery would wait for turns of the event loop in which other partitions decide: 60 ms
-        instead of 3 at 5,000 commands a second (measured).
-        """
-        await asyncio.gather(*(self.callback(m) for m in messages if m.topic == COMMANDS))
-        for message in messages:
-            read = self._read_offset[message.tp]
-            if message.topic != COMMANDS and (read is None or message.offset >= read):
-                await self.callback(message)
-            self._read_offset[message.tp] = message.offset
-
-    async def perform_seek(self) -> None:
-        """Go back to the committed offsets; the next batch of each partition follows the record before it."""
-        mine = {tp for tp in self.assignment() if tp.topic == COMMANDS}
-        self._rewound |= mine  # what is being fetched comes from where reading was before
-        self._going_back.update(mine)
-        try:
-            await super().perform_seek()
-        finally:
-            self._going_back.subtract(mine)
-        for tp, offset in self._read_offset.items():
-            if tp.topic == COMMANDS:
-                self._follows[tp] = offset - 1 if offset is not None else NOTHING_READ
-
-    async def rewind(self, partition: int) -> None:
-        """Deliver a partition again from its committed offset."""
-        tp = next((tp for tp in self.assignment() if tp.topic == COMMANDS and tp.partition == partition), None)
-        if tp is not None:
-            self._rewound.add(tp)
-            self._going_back[tp] += 1  # a fetch that begins before the seek has arrived still reads from the old position
-            try:
-                await self._go_back(tp)
-            finally:
-                self._going_back[tp] -= 1
-
-    def committed(self, partition: int) -> int:
-        """Everything below was decided, as far as the group knows; 0 where it knows nothing."""
-        tp = TP(COMMANDS, partition)
-        return max(self._acked_to.get(tp, 0), self._committed_offset.get(tp) or 0)
-
-    async def _go_back(self, tp: TP) -> None:
-        committed = self._acked_to.get(tp) or self._committed_offset[tp]
-        if committed is None:
-            committed = 0  # where the topic begins later, the consumer goes to its beginning
-        await self._thread.seek_soon(self._new_topicpartition(tp.topic, tp.partition), committed)
-        self._follows[tp] = committed - 1
-
     # Commits -------------------------------------------------------------------------------------
 
     def track_message(self, message: Any) -> None:
         """Nothing waits for single messages; the engines finish theirs before a partition is given up."""
 
+    def acknowledge(self, batch: FetchedCommands) -> None:
+        """Everything up to the end of this batch is done."""
+        tp = TP(COMMANDS, batch.partition)
+        self._acked_to[tp] = max(batch.records[-1].offset + 1, self._acked_to.get(tp, 0))
+
     def ack(self, message: Any) -> bool:
-        """Everything up to this message is done."""
-        if message.acked:
-            return False
-        message.acked = True
-        if message.tp.topic == COMMANDS:
-            self._acked_to[message.tp] = max(message.offset + 1, self._acked_to.get(message.tp, 0))
-        return True
+        """Of changelogs nothing is committed, of commands the batches are acknowledged."""
+        return not message.acked
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Any:
         return list(self._acked_to)
@@ -260,12 +244,12 @@ class BatchConsumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finish what is in flight and write the snapshots, then let go. The join that follows is sent after this."""
         self.is_settled = False
+        self._reader.assign({})
         self._join_began_ms = self.app.host.clock.alive_ms()
         await self.app.host.release({tp.partition for tp in revoked if tp.topic == COMMANDS})
         await self.commit()
         for tp in revoked:
             self._acked_to.pop(tp, None)
-            self._follows.pop(tp, None)
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
@@ -279,6 +263,11 @@ class BatchConsumer(driver.Consumer):
     async def wait_empty(self) -> None:
         """Nothing to wait for: see `track_message`."""
         await self.commit()
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's watch over what its thread reads: commands are not."""
+        if tp.topic != COMMANDS:
+            super().verify_event_path(now, tp)
 
 
 class BatchTransport(driver.Transport):

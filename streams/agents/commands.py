@@ -1,9 +1,9 @@
 """The agent of `z0.commands`: hands each fetched batch to its partition's engine and does not wait for it."""
 
 import logging
+from functools import partial
 from typing import Any
 
-from streams.transport import FetchedCommands
 from z0.names import COMMANDS, COMMANDS_AGENT
 
 logger = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ def register(app: Any, partitions: int) -> None:
     @app.agent(topic, name=COMMANDS_AGENT, concurrency=1)  # type: ignore[untyped-decorator]  # app is Any here
     async def commands(stream: Any) -> None:
         async for event in stream.noack().events():
-            fetched: FetchedCommands = event.message.batch
-            if not app.host.offer_kafka(fetched, event.ack):
-                logger.info("partition %d: records before offset %d are read again", fetched.partition, fetched.records[0].offset)
-                await app.consumer.rewind(fetched.partition)
+            for batch in event.message.batches:
+                if not app.host.offer_kafka(batch, partial(app.consumer.acknowledge, batch)):
+                    logger.info("partition %d: records before offset %d are read again", batch.partition, batch.records[0].offset)
+                    await app.consumer.rewind(batch.partition)

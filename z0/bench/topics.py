@@ -6,6 +6,7 @@ all at once (a catch-up, by the broker's clock) or at fixed times (an open loop,
 import asyncio
 import re
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -25,6 +26,7 @@ PATIENCE_S = 600.0  # a bound against waiting for ever, not a target
 POLL_S = 0.1
 GRACE_S = 5.0
 PRODUCE_BATCH = 2_000
+LINGER_S = 0.005  # the default of Kafka's own producer since 4.0
 Pair = tuple[str, bytes]
 
 
@@ -162,28 +164,39 @@ async def _span(reader: AIOKafkaConsumer, marks: tuple[bytes, ...], expected: in
 
 
 class _Producing:
-    """One partition's way in: what is due while a batch is under way goes out together behind it, in its order."""
+    """
+    The way in, as Kafka's own producer goes by default: what is due within 5 ms goes out together, each partition in its order.
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, partition: int) -> None:
+    Without that, thousands of batches of three records a second keep the broker busy, and this process.
+    """
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
         self._producer = producer
         self._topic = topic
-        self._partition = partition
-        self._waiting: list[Pair] = []
+        self._waiting: dict[int, list[Pair]] = defaultdict(list)
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, record: Pair) -> None:
-        self._waiting.append(record)
+    def add(self, partition: int, record: Pair) -> None:
+        self._waiting[partition].append(record)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         while self._waiting:
-            records, self._waiting = self._waiting[:PRODUCE_BATCH], self._waiting[PRODUCE_BATCH:]
-            await (await send(self._producer, self._topic, self._partition, records))
+            next_at = time.perf_counter() + LINGER_S
+            waiting, self._waiting = self._waiting, defaultdict(list)
+            acks = [await send(self._producer, self._topic, p, some) for p, rest in waiting.items() for some in _cut(rest)]
+            await asyncio.gather(*acks)
+            await asyncio.sleep(max(0.0, next_at - time.perf_counter()))
 
     async def finish(self) -> None:
         if self._task is not None:
             await self._task
+
+
+def _cut(records: list[Pair]) -> Iterator[list[Pair]]:
+    for start in range(0, len(records), PRODUCE_BATCH):
+        yield records[start : start + PRODUCE_BATCH]
 
 
 async def through_topics(
@@ -215,15 +228,15 @@ async def _hand_out(
     due: dict[tuple[bytes, bytes], int],
     tally: Tally,
 ) -> None:
-    ways = [_Producing(producer, through.source, p) for p in range(through.partitions)]
+    way = _Producing(producer, through.source)
 
     def hand(first: int, count: int) -> None:
         for item, (key, name, value) in enumerate(islice(records, count), first):
             due[key.encode(), name.encode()] = item
-            ways[partition_of(key, through.partitions)].add((key, value))
+            way.add(partition_of(key, through.partitions), (key, value))
 
     await openloop.drive(tally.schedule, hand)
-    await asyncio.gather(*(way.finish() for way in ways))
+    await way.finish()
 
 
 async def _watch(reader: AIOKafkaConsumer, id_field: str, due: dict[tuple[bytes, bytes], int], tally: Tally) -> None:

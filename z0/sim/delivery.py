@@ -1,11 +1,10 @@
 """
-Delivery of `z0.commands` to a simulated worker: the real consumer (`streams.transport`) over a twin of its thread.
+Delivery of `z0.commands` to a simulated worker: the real consumer (`streams.transport`) over twins of its reader and its thread.
 
-Owns: fetching from the twin of the topic, with the time between a fetch and its delivery in which a rewind may come.
+Owns: fetching from the twin of the topic, with the time that a fetch takes, in which a rewind may come.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, Final
@@ -19,64 +18,72 @@ from z0.sim.machine import Machine
 FETCH_RECORDS_MAX: Final = 12
 
 
-class FetchThread:
-    """The thread that aiokafka runs in: positions, fetches, seeks, commits. What it hands over takes a while to arrive."""
+class Reader:
+    """The twin of `streams.reading.CommandReader`: positions and fetches, which take their time."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._positions: dict[TP, int] = {}
+        self._positions: dict[int, int] = {}
+
+    def assign(self, positions: Mapping[int, int]) -> None:
+        self._positions = dict(positions)
+
+    def partitions(self) -> set[int]:
+        return set(self._positions)
+
+    def seek(self, partition: int, offset: int) -> None:
+        if partition in self._positions:
+            self._positions[partition] = offset
+
+    def position(self, partition: int) -> int | None:
+        return self._positions.get(partition)
+
+    async def fetch(self, partitions: Iterable[int], timeout_s: float) -> dict[int, Any]:
+        wanted = list(partitions)
+        asked = {partition: self._positions.get(partition) for partition in wanted}
+        if not any(self._waiting(partition) for partition in wanted):
+            await self._machine.cluster.broker.until_commands(timeout_s)
+        await self._machine.trip()
+        fetched = {p: self._take(p) for p in sorted(wanted) if self._positions.get(p) == asked[p]}  # else another asks for it
+        return {partition: records for partition, records in fetched.items() if records}
+
+    def _waiting(self, partition: int) -> bool:
+        at = self._positions.get(partition)
+        return at is not None and len(self._machine.cluster.broker.commands[partition]) > at
+
+    def _take(self, partition: int) -> Any:
+        if not self._waiting(partition):
+            return []
+        at = self._positions[partition]
+        size = self._machine.cluster.chance.randint(1, FETCH_RECORDS_MAX)
+        records = self._machine.cluster.broker.commands[partition][at : at + size]
+        self._positions[partition] = records[-1].offset + 1
+        return records
+
+
+class GroupThread:
+    """The thread that Faust's consumer runs in: the group, and its commits."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._assignment: set[TP] = set()
         self.generation = -1
 
     def assign(self, generation: int, partitions: tuple[int, ...]) -> None:
-        """A new assignment; positions are set by the seek that follows."""
+        """A new assignment."""
         self.generation = generation
-        self._positions = {TP(COMMANDS, partition): 0 for partition in partitions}
+        self._assignment = {TP(COMMANDS, partition) for partition in partitions}
 
     def assignment(self) -> set[TP]:
-        return set(self._positions)
-
-    async def getmany(self, active: set[TP] | None, timeout: float) -> dict[TP, Any]:
-        if not self._ready(active):
-            await self._machine.cluster.broker.until_commands(timeout)
-        await self._machine.trip()
-        fetched = self._fetch(active)
-        if fetched:
-            await self._machine.trip()  # from the thread to the loop: a seek may come before it arrives
-        return fetched
-
-    def _ready(self, active: set[TP] | None) -> bool:
-        topics = self._machine.cluster.broker.commands
-        return any(len(topics[tp.partition]) > at for tp, at in self._positions.items() if active is None or tp in active)
-
-    def _fetch(self, active: set[TP] | None) -> dict[TP, Any]:
-        fetched: dict[TP, Any] = {}
-        for tp in sorted(self._positions):
-            if active is not None and tp not in active:
-                continue
-            at = self._positions[tp]
-            size = self._machine.cluster.chance.randint(1, FETCH_RECORDS_MAX)
-            records = self._machine.cluster.broker.commands[tp.partition][at : at + size]
-            if records:
-                fetched[tp] = records
-                self._positions[tp] = records[-1].offset + 1
-        return fetched
-
-    def position_now(self, tp: TP) -> int | None:
-        return self._positions.get(tp)
-
-    async def seek_soon(self, tp: TP, offset: int) -> None:
-        await self._machine.trip()
-        if tp in self._positions:
-            self._positions[tp] = offset
-        await self._machine.trip()
+        return set(self._assignment)
 
     async def seek_to_committed(self) -> dict[TP, int | None]:
-        await self._machine.trip()
-        committed = self._machine.cluster.group.committed
-        found = {tp: committed.get(tp.partition) for tp in sorted(self._positions)}
-        for tp, offset in found.items():
-            await self.seek_soon(tp, offset or 0)
-        return found
+        committed: dict[TP, int | None] = {}
+        for tp in sorted(self._assignment):
+            await self._machine.trip()
+            committed[tp] = self._machine.cluster.group.committed.get(tp.partition)
+            await self._machine.trip()
+        return committed
 
     async def commit(self, offsets: Mapping[TP, int]) -> bool:
         await self._machine.trip()
@@ -99,6 +106,7 @@ class SimConsumer(BatchConsumer):
         self._machine = machine
         app = SimpleNamespace(
             host=host,
+            commands=Reader(machine),
             in_transaction=False,
             client_only=False,
             producer=None,
@@ -118,22 +126,18 @@ class SimConsumer(BatchConsumer):
         super().__init__(transport, deliver, on_revoked, on_assigned, loop=machine.cluster.loop)
 
     def _new_consumer_thread(self) -> Any:
-        return FetchThread(self._machine)
+        return GroupThread(self._machine)
 
     def add_dependency(self, service: Any) -> Any:
         """There is no thread to start."""
         return service
 
     @property
-    def thread(self) -> FetchThread:
+    def thread(self) -> GroupThread:
         """The twin."""
         thread: Any = self._thread
-        assert isinstance(thread, FetchThread)
+        assert isinstance(thread, GroupThread)
         return thread
-
-    async def drain(self) -> None:
-        """Fetch and deliver for ever."""
-        await self._drain_messages(SimpleNamespace(_stopped=asyncio.Event()))
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit what was acked; as Faust does, whether or not it worked."""

@@ -12,6 +12,7 @@ from faust.types import TP
 
 from streams.host import EngineHost
 from streams.lease import GroupLease
+from streams.transport import FetchedCommands
 from z0.client.partitioner import partition_of
 from z0.config import Config
 from z0.configs.book import Book
@@ -122,7 +123,14 @@ class Worker:
         self._queued = asyncio.Event()
         self._recovery: asyncio.Task[None] | None = None
         self._configs_read = asyncio.Event()
-        for part in (self.consumer.drain(), self._agent(), self._commit(), self._tick(), self._configs(), self._membership()):
+        for part in (
+            self.consumer.read_commands(),
+            self._agent(),
+            self._commit(),
+            self._tick(),
+            self._configs(),
+            self._membership(),
+        ):
             self.process.spawn(part).add_done_callback(self._ended)
 
     async def _membership(self) -> None:
@@ -212,14 +220,14 @@ class Worker:
             while not self._queue:
                 self._queued.clear()
                 await self._queued.wait()
-            message = self._queue.popleft()
-            if not self.host.offer_kafka(message.batch, self._acknowledgement(message)):
-                await self.consumer.rewind(message.batch.partition)
+            for batch in self._queue.popleft().batches:
+                if not self.host.offer_kafka(batch, self._acknowledgement(batch)):
+                    await self.consumer.rewind(batch.partition)
 
-    def _acknowledgement(self, message: Any) -> Callable[[], None]:
+    def _acknowledgement(self, batch: FetchedCommands) -> Callable[[], None]:
         def acknowledge() -> None:
             self.machine.gate("acknowledge.before")
-            self.consumer.ack(message)
+            self.consumer.acknowledge(batch)
             self.machine.gate("acknowledge.after")
 
         return acknowledge
