@@ -40,7 +40,7 @@ class Ask(Struct, frozen=True, array_like=True, gc=False):
     command: bytes
 
 
-class Reply(Struct, frozen=True, array_like=True):
+class Reply(Struct, frozen=True, array_like=True, gc=False):
     """One answer."""
 
     number: int

@@ -9,7 +9,7 @@ from msgspec import Struct
 from z0.domain.outcome import Outcome
 
 
-class Answer(Struct, frozen=True, array_like=True, omit_defaults=True):
+class Answer(Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """The outcome of one command. `partition` and `offset` are the log position that it reflects (`as_of`)."""
 
     command_id: str
