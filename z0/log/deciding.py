@@ -39,6 +39,9 @@ ROUND_BYTES_MAX: Final = 1536 * 1024  # soft: a round ends above it; one command
 EXPIRY_LEDGERS_MAX: Final = 500  # whose reservations expire in one round: about 10 ms; the next round takes the next
 RECORD_OVERHEAD_BYTES: Final = 32
 FORWARDED_HEADER: Final = "z0-forwarded"
+_ACCEPTED: Final = Outcome.ACCEPTED
+_LEAVE_NOTHING: Final = frozenset({Read, Check})
+_CREATING: Final = frozenset({CreateEntity, PutConfig})
 
 _encode = msgspec.json.Encoder().encode
 
@@ -256,16 +259,20 @@ class Decider:
     def _fresh(self, command: Command, state: LedgerState, ready: Prepared, round_: Round) -> _Result:
         if state.expiries and state.expiries[0][0] <= self.batch_time_ms:
             self._expire(state, ready.ledger_id, round_)
-        if type(command) is Read:
-            view = _encode(state_view(state))
-            return _Result(Outcome.ACCEPTED, command_id=command.id, ledger_id=command.ledger_id, state=view)
+        if type(command) in _LEAVE_NOTHING:
+            return self._look(command, state, ready)
         case = self._case(command, ready)
-        if type(command) is Check:
-            found = _encode(look(state, command, case, None))
-            return _Result(Outcome.ACCEPTED, command_id=command.id, ledger_id=command.ledger_id, eligibility=found)
         decision = decide(state, command, case)
         assert decision is not None, "reads are answered above"
         return self._record(state, command, case, decision, ready, round_)
+
+    def _look(self, command: Command, state: LedgerState, ready: Prepared) -> _Result:
+        """What leaves nothing: the state, or the eligibility."""
+        if type(command) is Check:
+            found = _encode(look(state, command, self._case(command, ready), None))
+            return _Result(_ACCEPTED, command_id=ready.command_id, ledger_id=ready.ledger_id, eligibility=found)
+        view = _encode(state_view(state))
+        return _Result(_ACCEPTED, command_id=ready.command_id, ledger_id=ready.ledger_id, state=view)
 
     def _case(self, command: Command, ready: Prepared) -> Case:
         """Everything that the decision needs and that is not in the ledger."""
@@ -298,7 +305,7 @@ class Decider:
         ready: Prepared,
         round_: Round,
     ) -> _Result:
-        outcome, detail, refusal = Outcome.ACCEPTED, None, None
+        outcome, detail, refusal = _ACCEPTED, None, None
         if isinstance(decision, Refusal):
             refusal, outcome, detail = decision, decision.outcome, decision.detail
             if state.entity is None:  # a creation: there is no ledger yet to put the refusal on
@@ -355,10 +362,11 @@ def _entry(draft: Draft, fact: Fact, digest: str, outcome: Outcome, detail: str 
 def _refused_unrecorded(command: Command, tenant_id: str, state: LedgerState | None) -> Outcome | None:
     """Refusals that leave no fact, because there is no ledger of this tenant to put it on."""
     entity = state.entity if state is not None else None
-    if type(command) is CreateEntity:
-        return Outcome.ENTITY_EXISTS if entity is not None and entity.tenant_id != tenant_id else None
-    if type(command) is PutConfig and entity is None:
-        return None
+    if type(command) in _CREATING:
+        if entity is None:
+            return None
+        if type(command) is CreateEntity:
+            return Outcome.ENTITY_EXISTS if entity.tenant_id != tenant_id else None
     if entity is None or entity.tenant_id != tenant_id:
         return Outcome.UNKNOWN_ENTITY
     return None
