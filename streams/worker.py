@@ -11,6 +11,7 @@ import uvloop
 
 from streams.alone import be_alone
 from streams.app import create_app, home_of
+from z0.compiled import is_in_use
 from z0.config import Config
 from z0.log.topics import check_topics
 
@@ -25,6 +26,7 @@ def run_worker(config: Config) -> None:
         TopicMismatch: the topics are not what the ledger needs.
     """
     _log()
+    logger.info("the kernel is %s", "compiled" if is_in_use() else "plain Python (`make env` compiles it)")
     # The hot path makes no cycles, but many small objects that live for a while, and looking at one takes a microsecond: at
     # 100,000 new ones all callers waited 110 ms. All of them are looked at only when the process is asked to.
     gc.set_threshold(2_000, 50, 1_000_000)
