@@ -79,11 +79,16 @@ class WorkingSet:
         return [ledger_id for ledger_id in self.dirty if max(self._as_of.get(ledger_id, _NEVER)) <= offset]
 
     def _make_room(self) -> None:
-        """Let go of the eighth that came in first and is clean; only where the set is full."""
-        if len(self._live) < self._max or len(self._live) <= len(self.dirty):
+        """
+        Let go of the eighth that came in first and is clean; only where the set is full.
+
+        Where all may be new or on their way, nothing is looked for: else each newcomer of a crowded set would cost a look at
+        every other. The engine writes them all when the round is over (`is_crowded`).
+        """
+        if len(self._live) < self._max or len(self._live) <= len(self.dirty) + len(self.saving):
             return
-        clean = (ledger_id for ledger_id in list(self._live) if ledger_id not in self.dirty and ledger_id not in self.saving)
-        for ledger_id, _ in zip(clean, range(max(1, self._max // 8)), strict=False):
+        clean = [ledger_id for ledger_id in self._live if ledger_id not in self.dirty and ledger_id not in self.saving]
+        for ledger_id in clean[: max(1, self._max // 8)]:
             del self._live[ledger_id]
             self._as_of.pop(ledger_id, None)
             self._scheduled.pop(ledger_id, None)
