@@ -26,6 +26,8 @@ EPOCH_BYTES: Final = 8
 EPOCH_KEY: Final = b"!epoch"
 CLAIM_PREFIX: Final = b"!claim:"
 VOID_PREFIX: Final = b"!void:"
+WRITE_BUFFER_BYTES: Final = 8 * 1024 * 1024
+WRITE_BUFFERS: Final = 3  # one is written, one waits for it, one is filled
 BLOCK_CACHE_BYTES: Final = 8 * 1024 * 1024  # Faust's default is 2 GiB per partition
 REOPEN_BYTES: Final = 1024 * 1024  # beside what is to be written: a manifest, a new log
 
@@ -167,11 +169,16 @@ class ChangelogMessage(ConsumerMessage):
 
 
 class PromptOptions(RocksDBOptions):
-    """Faust's options, but for the 16 threads that every database starts only to open its files: 15 ms an open instead of 40."""
+    """
+    Faust's options, but for two: the 16 threads that every database starts only to open its files (15 ms an open instead of
+    40), and buffers of up to 192 MiB, of which a worker would have one for each of four tables and every partition.
+    """
 
     def as_options(self) -> Any:
         options = super().as_options()
         options.set_max_file_opening_threads(1)
+        options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+        options.set_max_write_buffer_number(WRITE_BUFFERS)
         return options
 
 
