@@ -67,6 +67,13 @@ def test_a_reference_is_found_by_its_fact_and_is_no_command_id(index: CommandInd
     assert index.get_many([key_of("t", "account_acct_1", "8")]) == {}
 
 
+def test_long_ids_that_begin_alike_are_told_apart(index: CommandIndex) -> None:
+    """The index on disk hashes only the beginning of a key."""
+    keys = [key_of("t", "account_acct_1", f"{'a' * 300}{n}") for n in range(300)]
+    index.put({key: entry(n) for n, key in enumerate(keys[:-1])}, Position(299, 0))
+    assert index.get_many(keys) == {key: entry(n) for n, key in enumerate(keys[:-1])}
+
+
 def test_the_index_on_disk_survives_its_process(tmp_path: Path) -> None:
     """Entries and position are written together, so neither can be ahead."""
     first = RocksIndex(tmp_path / "index")
@@ -76,6 +83,17 @@ def test_the_index_on_disk_survives_its_process(tmp_path: Path) -> None:
     assert second.position() == Position(2, 0)
     assert second.get_many(["a"]) == {"a": entry(1)}
     second.close()
+
+
+def test_what_no_longer_fits_memory_is_found_on_disk(tmp_path: Path) -> None:
+    """Several write buffers full; the first entries left memory long ago."""
+    index, keys = RocksIndex(tmp_path / "index"), [key_of("t", f"account_{n % 1000}", f"c{n}") for n in range(3 * 50_000)]
+    for first in range(0, len(keys), 1_000):
+        index.put({key: entry(first + n) for n, key in enumerate(keys[first : first + 1_000])}, Position(first + 1_000, 0))
+    some = {key: entry(n) for n, key in enumerate(keys) if n % 997 == 0}
+    assert index.get_many([*some, key_of("t", "account_0", "never")]) == some
+    assert list((tmp_path / "index").glob("*.sst")), "nothing was written to disk"
+    index.close()
 
 
 def test_an_entry_is_what_its_fact_says() -> None:
