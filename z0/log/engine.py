@@ -33,7 +33,7 @@ from z0.errors import EpochDead, LogBroken, Unreachable
 from z0.log.claims import Floor
 from z0.log.deciding import Decider
 from z0.log.entry import Entry
-from z0.log.inbox import CommandBatch, Direct, DirectGroup, Inbox
+from z0.log.inbox import CommandBatch, Direct, DirectGroup, Inbox, deliver
 from z0.log.index import CommandIndex
 from z0.log.ports import Appended, CommandBounds, Lease, Log, Outbox, Policies, Snapshots
 from z0.log.recovery import ACK_TIMEOUT_S, Epoch, begin
@@ -348,8 +348,10 @@ class PartitionEngine:
 
     async def _acked(self, round_: Round, ack: "Future[Appended]") -> None:
         try:
-            async with asyncio.timeout(ACK_TIMEOUT_S):  # `wait_for` makes a future and a callback more, in every round
-                landed = await ack
+            if not ack.done():
+                async with asyncio.timeout(ACK_TIMEOUT_S):  # `wait_for` makes a future and a callback more, in every round
+                    await ack
+            landed = ack.result()
         except Exception as error:
             raise EpochDead(f"no ack for offsets {round_.base_offset} to {round_.next_offset - 1}: {error!r}") from error
         if landed.base_offset != round_.base_offset:
@@ -368,8 +370,7 @@ class PartitionEngine:
             self._working.dirty.update(round_.touched)
             self.facts_appended += len(round_.records)
             round_.records = []  # what waits for the index is kept for a while: not with what nobody needs
-        for item, answer in round_.answers:
-            item.group.answer(item.place, answer)
+        deliver(round_.answers)
         round_.answers = []
         for batch in round_.acknowledge:
             self._inbox.finished(batch)

@@ -90,6 +90,12 @@ class Direct:
         self.place: Final = place
 
 
+def deliver(answers: list[tuple[Direct, Answer]]) -> None:
+    """Give each command its answer."""
+    for item, answer in answers:
+        item.group.answer(item.place, answer)
+
+
 @final
 @mypyc_attr(acyclic=True)
 class Kafka:
