@@ -22,12 +22,12 @@ from faust.stores.rocksdb import Store as FaustRocksStore
 from faust.types import TP, ConsumerMessage
 from rocksdict import WriteBatch
 
+from z0.log.index import WRITE_BUFFER_BYTES, WRITE_BUFFERS
+
 EPOCH_BYTES: Final = 8
 EPOCH_KEY: Final = b"!epoch"
 CLAIM_PREFIX: Final = b"!claim:"
 VOID_PREFIX: Final = b"!void:"
-WRITE_BUFFER_BYTES: Final = 8 * 1024 * 1024
-WRITE_BUFFERS: Final = 3  # one is written, one waits for it, one is filled
 BLOCK_CACHE_BYTES: Final = 8 * 1024 * 1024  # Faust's default is 2 GiB per partition
 REOPEN_BYTES: Final = 1024 * 1024  # beside what is to be written: a manifest, a new log
 

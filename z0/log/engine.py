@@ -261,8 +261,8 @@ class PartitionEngine:
         self._decided = self._in_flight = None
         self._unindexed, self._unindexed_entries = [], 0  # the next claim's replay begins at the index's position
         self._epoch = self._decider = self._snapshotter = None
-        for item in waiting:
-            item.group.answer(item.place, Answer("", "", outcome, partition=self.partition))
+        gone = Answer("", "", outcome, partition=self.partition)
+        deliver([(item, gone) for item in waiting])
 
     # Serving -------------------------------------------------------------------------------------
 

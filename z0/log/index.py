@@ -18,6 +18,7 @@ from z0.log.validity import Position
 
 CACHE_BYTES: Final = 8 * 1024 * 1024
 WRITE_BUFFER_BYTES: Final = 8 * 1024 * 1024  # some 40,000 entries
+WRITE_BUFFERS: Final = 3  # one is written, one waits for it, one is filled
 BUCKETS: Final = 65_536  # half a mebibyte of each buffer
 HASHED_BYTES_MAX: Final = 128  # of a key, the most that RocksDB allows; longer ones that begin alike share a bucket
 NOTHING: Final[Mapping[str, Reference]] = {}
@@ -131,7 +132,7 @@ def _options() -> Options:
     options.create_if_missing(True)  # noqa: FBT003 - rocksdict's API
     options.set_max_file_opening_threads(1)  # by default 16 start with every database: 15 ms an open instead of 40
     options.set_write_buffer_size(WRITE_BUFFER_BYTES)
-    options.set_max_write_buffer_number(3)
+    options.set_max_write_buffer_number(WRITE_BUFFERS)
     # A hash table, not a sorted list: the index only looks up, and a sorted list costs a cache miss for each of its levels,
     # 2.0 us an entry instead of 0.9. One writer, so that it needs no locks either.
     options.set_allow_concurrent_memtable_write(False)
