@@ -47,23 +47,6 @@ async def test_however_long_deciding_takes_the_next_beat_is_not_put_off_for_ever
     assert next_turn.done()
 
 
-async def test_who_comes_while_others_decide_waits_for_the_next_beat() -> None:
-    """Or there would be a beat at once behind every beat, with a round of one command."""
-    now_s = [0.0]
-    pace, late = Pace(lambda: now_s[0]), []
-
-    def decide(_: object) -> None:
-        late.append(pace.turn())
-        now_s[0] = 0.001
-
-    pace.turn().add_done_callback(decide)
-    for _ in range(4):
-        await asyncio.sleep(0)
-    assert late
-    assert not late[0].done()
-    assert await late[0]
-
-
 async def test_who_was_answered_or_stopped_meanwhile_holds_nobody_up() -> None:
     """An engine that is stopped cancels its turn; one whose ack came first takes it back."""
     pace = Pace()

@@ -28,37 +28,33 @@ class Pace:
     def __init__(self, now_s: Callable[[], float] = perf_counter) -> None:
         self._now_s = now_s  # not the loop's clock, which uvloop reads once a turn, in milliseconds
         self._waiting: list[Future[bool]] = []
-        self._next_s = -inf
+        self._began_s = self._next_s = -inf
         self._planned = False
 
     def turn(self) -> "Future[bool]":
         """True at the next beat."""
-        turn: Future[bool] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn: Future[bool] = loop.create_future()
         self._waiting.append(turn)
         if not self._planned:
-            self._plan()
+            self._planned = True
+            # Never in this turn of the loop: whoever was woken in it comes along.
+            wait_s = self._next_s - self._now_s()
+            if wait_s > 0:
+                loop.call_later(wait_s, self._beat)
+            else:
+                loop.call_soon(self._beat)
         return turn
-
-    def _plan(self) -> None:
-        loop, wait_s = asyncio.get_running_loop(), self._next_s - self._now_s()
-        self._planned = True
-        # Never in this turn of the loop: whoever was woken in it comes along.
-        if wait_s > 0:
-            loop.call_later(wait_s, self._beat)
-        else:
-            loop.call_soon(self._beat)
 
     def _beat(self) -> None:
         waiting, self._waiting = self._waiting, []
-        began_s = self._now_s()
+        self._planned = False
+        self._began_s = self._now_s()
         for turn in waiting:
             if not turn.done():  # its ack came first, or its engine was stopped
                 turn.set_result(True)
-        asyncio.get_running_loop().call_soon(self._decided, began_s)  # behind those who were woken
+        asyncio.get_running_loop().call_soon(self._decided)  # behind those who were woken
 
-    def _decided(self, began_s: float) -> None:
-        """Who asked for a turn while the rounds were decided waits for the next beat: until now nobody knew when it is."""
-        self._next_s = began_s + min(BEAT_PER_WORK * (self._now_s() - began_s), BEAT_MAX_S)
-        self._planned = False
-        if self._waiting:
-            self._plan()
+    def _decided(self) -> None:
+        worked_s = self._now_s() - self._began_s
+        self._next_s = self._began_s + min(BEAT_PER_WORK * worked_s, BEAT_MAX_S)
