@@ -8,15 +8,15 @@ loopback by default, and needs the shared secret beyond it. Replies that become 
 import asyncio
 import hmac
 import logging
-from collections import defaultdict
+from functools import partial
 from typing import Final, cast
 
 import msgspec
 
 from streams.host import EngineHost
-from z0.client.frames import STRETCH_BYTES_MAX, VERSION, Ask, FrameBuffer, Reply, decode_asks, decode_hello, encode, frame
+from z0.client.frames import VERSION, FrameBuffer, Reply, decode_asks, decode_hello, reply_frames
 from z0.config import Config
-from z0.cut import cut
+from z0.domain.answer import Answer
 from z0.errors import FormatError
 from z0.log.inbox import DirectGroup
 
@@ -88,11 +88,8 @@ class _Visitor(asyncio.Protocol):
         if not self._welcome:
             self._greet(body)
             return
-        by_partition: dict[int, list[Ask]] = defaultdict(list)
         for ask in decode_asks(body):
-            by_partition[ask.partition].append(ask)
-        for partition, asks in by_partition.items():
-            self._offer(partition, asks)
+            self._host.offer_direct(ask.partition, DirectGroup(ask.commands, partial(self._answered, ask.number)))
 
     def _greet(self, body: bytes) -> None:
         hello = decode_hello(body)
@@ -100,16 +97,13 @@ class _Visitor(asyncio.Protocol):
             raise FormatError("wrong version or secret (Z0_DOOR_SECRET)")
         self._welcome = True
 
-    def _offer(self, partition: int, asks: list[Ask]) -> None:
-        def done(group: DirectGroup) -> None:
-            if not self._replies:
-                self._loop.call_soon(self._flush)
-            self._replies += [Reply(ask.number, answer) for ask, answer in zip(asks, group.answers, strict=True) if answer]
-
-        self._host.offer_direct(partition, DirectGroup([ask.command for ask in asks], done))
+    def _answered(self, number: int, group: DirectGroup) -> None:
+        if not self._replies:
+            self._loop.call_soon(self._flush)
+        self._replies.append(Reply(number, cast(list[Answer], group.answers)))  # a group is done when none is missing
 
     def _flush(self) -> None:
         replies, self._replies = self._replies, []
-        for stretch in cut(replies, lambda reply: len(reply.answer.state), STRETCH_BYTES_MAX):
+        for stretch in reply_frames(replies):
             if self._transport is not None:
-                self._transport.write(frame(encode(stretch)))
+                self._transport.write(stretch)

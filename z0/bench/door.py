@@ -1,7 +1,7 @@
 """
 `z0 bench door`: WebSocket frames (aiohttp) against plain length-prefixed ones, same payload, same loop, one after the other.
 
-Each round trip carries a frame of asks one way and a frame of replies back, as the direct door does; nothing is decided.
+Each round trip carries a group of commands one way and its answers back, as the direct door does; nothing is decided.
 """
 
 import asyncio
@@ -24,17 +24,16 @@ RoundTrip = Callable[[bytes], Awaitable[bytes]]
 def asks(count: int) -> bytes:
     """A frame's body as a client sends it."""
     commands = work(count, "door")
-    return encode([Ask(n, 0, encode_command(next(commands))) for n in range(count)])
+    return encode([Ask(0, 0, [encode_command(next(commands)) for _ in range(count)])])
 
 
 def answer(body: bytes) -> bytes:
     """What an owner would send back."""
-    return encode(
-        [
-            Reply(a.number, Answer("r1", "account_acct_1", Outcome.ACCEPTED, partition=0, offset=1, seq=1))
-            for a in decode_asks(body)
-        ]
-    )
+    return encode([Reply(ask.number, [_accepted() for _ in ask.commands]) for ask in decode_asks(body)])
+
+
+def _accepted() -> Answer:
+    return Answer("r1", "account_acct_1", Outcome.ACCEPTED, partition=0, offset=1, seq=1)
 
 
 async def _measure(round_trip: RoundTrip, body: bytes, rounds: int) -> tuple[float, float]:

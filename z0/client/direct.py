@@ -1,20 +1,21 @@
 """
 The ledger by the direct door: routes each command to its partition's owner. Owns: routing, batching, retries, deadlines.
 
-Everything submitted in one turn of the event loop goes out in one frame per owner. What comes back `not_owner` or
-`warming_up`, or is lost with a connection, is asked again under the same id until the caller's deadline; then the
-answer is `timeout`, and the caller may ask again under the same id at any time.
+Everything submitted in one turn of the event loop goes out in one frame per owner, a group per partition. What comes back
+`not_owner` or `warming_up`, or is lost with a connection, is asked again under the same id until the caller's deadline; then
+the answer is `timeout`, and the caller may ask again under the same id at any time.
 """
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self, cast
 
 import msgspec
 
+from z0.client.calls import Call, Deadline, Group, Groups
 from z0.client.frames import STRETCH_BYTES_MAX, VERSION, Ask, FrameBuffer, Hello, Reply, decode_replies, encode, frame
 from z0.client.owners import Owner, Owners
 from z0.client.partitioner import partition_of
@@ -33,36 +34,6 @@ CONNECT_TIMEOUT_S: Final = 2.0
 _ASK_AGAIN: Final = frozenset({Outcome.NOT_OWNER, Outcome.WARMING_UP})
 
 
-class _Call:
-    """What one caller waits for."""
-
-    __slots__ = ("answers", "commands", "future", "missing")
-
-    def __init__(self, commands: Sequence[Command], future: "asyncio.Future[None]") -> None:
-        self.commands = commands
-        self.answers: list[Answer | None] = [None] * len(commands)
-        self.missing = len(commands)
-        self.future = future
-
-    def answer(self, index: int, answer: Answer) -> None:
-        if self.answers[index] is None:
-            self.answers[index] = answer
-            self.missing -= 1
-            if not self.missing and not self.future.done():
-                self.future.set_result(None)
-
-
-class _Pending:
-    """One command on its way."""
-
-    __slots__ = ("ask", "call", "index")
-
-    def __init__(self, call: _Call, index: int, ask: Ask) -> None:
-        self.call = call
-        self.index = index
-        self.ask = ask
-
-
 class _Connection(asyncio.Protocol):
     """One connection to one owner."""
 
@@ -71,7 +42,8 @@ class _Connection(asyncio.Protocol):
         self._hello = frame(encode(Hello(VERSION, secret)))
         self._buffer = FrameBuffer()
         self.address = address
-        self.pending: dict[int, _Pending] = {}
+        self._number = 0
+        self.pending: dict[int, Group] = {}
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -82,7 +54,7 @@ class _Connection(asyncio.Protocol):
         try:
             for body in self._buffer.feed(data):
                 for reply in decode_replies(body):
-                    self._client.on_reply(self, reply)
+                    self._on_reply(reply)
         except (FormatError, msgspec.DecodeError) as error:
             logger.warning("the owner at %s sent no frame: %s", self.address, error)
             assert self.transport is not None, "connected"
@@ -91,18 +63,38 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.on_lost(self)
 
-    def take_back(self, partition: int) -> list[_Pending]:
-        """What was asked of a partition and not answered, in its order; an answer that still comes is not looked at."""
-        numbers = [number for number, item in self.pending.items() if item.ask.partition == partition]
-        items = [self.pending.pop(number) for number in numbers]
-        return [item for item in items if item.call.missing]
+    def _on_reply(self, reply: Reply) -> None:
+        group = self.pending.get(reply.number)
+        if group is None:
+            return  # it was taken back
+        rest = len(group.commands) - len(reply.answers)
+        if rest < 0:
+            raise FormatError("more answers than commands")
+        if rest:
+            self.pending[reply.number] = group.part(len(reply.answers))
+        else:
+            del self.pending[reply.number]
+        self._client.on_answers(group, reply.answers)
 
-    def send(self, items: list[_Pending]) -> None:
-        """Send asks, in one frame where they fit."""
+    def take_back(self, partition: int) -> list[Group]:
+        """What was asked of a partition and not answered, in its order; an answer that still comes is not looked at."""
+        numbers = [number for number, group in self.pending.items() if group.partition == partition]
+        return [self.pending.pop(number) for number in numbers]
+
+    def send(self, groups: list[Group]) -> None:
+        """Send groups, in one frame where they fit."""
+        if sum([group.bytes for group in groups]) <= STRETCH_BYTES_MAX:
+            self._send(groups)
+            return
+        for stretch in cut([part for group in groups for part in group.parts()], lambda part: part.bytes, STRETCH_BYTES_MAX):
+            self._send(stretch)
+
+    def _send(self, groups: Sequence[Group]) -> None:
         assert self.transport is not None, "connected"
-        self.pending.update((item.ask.number, item) for item in items)
-        for asks in cut([item.ask for item in items], lambda ask: len(ask.command), STRETCH_BYTES_MAX):
-            self.transport.write(frame(encode(asks)))
+        first, self._number = self._number, self._number + len(groups)
+        self.pending.update(enumerate(groups, first))
+        asks = [Ask(number, group.partition, group.commands) for number, group in enumerate(groups, first)]
+        self.transport.write(frame(encode(asks)))
 
 
 class DirectLedger:
@@ -115,10 +107,10 @@ class DirectLedger:
         self._owners = Owners(config.kafka_servers, self._on_owner)
         self._connections: dict[str, _Connection] = {}
         self._connecting: dict[str, asyncio.Task[None]] = {}
-        self._outgoing: dict[int, list[_Pending]] = defaultdict(list)
+        self._outgoing = Groups()
+        self._deadlines: dict[int, Deadline] = {}  # of this turn
         self._flush_scheduled = False
         self._again: asyncio.TimerHandle | None = None
-        self._number = 0
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -154,21 +146,21 @@ class DirectLedger:
         return self._owners.all()
 
     async def submit(self, command: Command, *, timeout_ms: int | None = None) -> Answer:
-        return (await self.submit_many([command], timeout_ms=timeout_ms))[0]
+        call = self._hand_in((command,), timeout_ms)
+        try:
+            await call.future
+        finally:
+            call.end()
+        return self._named(call.answers[0], command)
 
     async def submit_many(self, commands: Sequence[Command], *, timeout_ms: int | None = None) -> list[Answer]:
         if not commands:
             return []
-        call = _Call(commands, self._loop.create_future())
-        for index, command in enumerate(commands):
-            self._enqueue(_Pending(call, index, self._ask(command)))
-        timeout_s = (timeout_ms or self._config.command_timeout_ms) / 1000
-        deadline = self._loop.call_later(timeout_s, self._expire, call)
+        call = self._hand_in(commands, timeout_ms)
         try:
             await call.future
         finally:
-            deadline.cancel()
-            call.missing = 0  # a caller that went away wants no retries
+            call.end()
         return [self._named(answer, command) for answer, command in zip(call.answers, commands, strict=True)]
 
     def _named(self, answer: Answer | None, command: Command) -> Answer:
@@ -180,25 +172,33 @@ class DirectLedger:
 
     # Out ----------------------------------------------------------------------------------------
 
-    def _ask(self, command: Command) -> Ask:
-        self._number += 1
-        return Ask(self._number, self.partition_of(command.ledger_id), encode_command(command))
-
-    def _enqueue(self, item: _Pending) -> None:
-        self._outgoing[item.ask.partition].append(item)
+    def _hand_in(self, commands: Sequence[Command], timeout_ms: int | None) -> Call:
+        """All or, where one cannot be written, none."""
+        encoded = [encode_command(command) for command in commands]
+        call = Call(len(commands), self._loop.create_future(), self._deadline(timeout_ms or self._config.command_timeout_ms))
+        for place, command in enumerate(commands):
+            self._outgoing[partition_of(command.ledger_id, self._partitions)].add(encoded[place], call, place)
         if not self._flush_scheduled:
             self._flush_scheduled = True
             self._loop.call_soon(self._flush)
+        return call
+
+    def _deadline(self, timeout_ms: int) -> Deadline:
+        deadline = self._deadlines.get(timeout_ms)
+        if deadline is None or not deadline.open:
+            deadline = self._deadlines[timeout_ms] = Deadline(self._loop, timeout_ms / 1000)
+        return deadline
 
     def _flush(self) -> None:
         self._flush_scheduled = False
-        by_connection: dict[_Connection, list[_Pending]] = defaultdict(list)
+        self._deadlines.clear()
+        by_connection: dict[_Connection, list[Group]] = defaultdict(list)
         for partition in list(self._outgoing):
             connection = self._route(partition)
             if connection is not None:
-                by_connection[connection] += self._outgoing.pop(partition)
-        for connection, items in by_connection.items():
-            connection.send(items)
+                by_connection[connection].append(self._outgoing.pop(partition))
+        for connection, groups in by_connection.items():
+            connection.send(groups)
         if self._outgoing:
             self._flush_later()
 
@@ -208,11 +208,15 @@ class DirectLedger:
 
     def _flush_again(self) -> None:
         self._again = None
-        for partition, items in list(self._outgoing.items()):
-            self._outgoing[partition] = [item for item in items if item.call.missing]
-            if not self._outgoing[partition]:
-                del self._outgoing[partition]
+        waiting, self._outgoing = self._outgoing, Groups()
+        self._ask_again(waiting.values())
         self._flush()
+
+    def _ask_again(self, groups: Iterable[Group]) -> None:
+        """With the next flush, what of these somebody still waits for."""
+        for group in groups:
+            if any(call.missing for call in group.calls):
+                self._outgoing[group.partition].add_waiting(group)
 
     def _route(self, partition: int) -> _Connection | None:
         owner = self._owners.get(partition)
@@ -244,25 +248,23 @@ class DirectLedger:
 
     # In -----------------------------------------------------------------------------------------
 
-    def on_reply(self, connection: _Connection, reply: Reply) -> None:
-        """An answer came; transient ones of an owner that is not ready are asked again."""
-        item = connection.pending.pop(reply.number, None)
-        if item is None:
-            return
-        if reply.answer.outcome in _ASK_AGAIN:
-            if item.call.missing:
-                self._outgoing[item.ask.partition].append(item)
-                self._flush_later()
-        else:
-            item.call.answer(item.index, reply.answer)
+    def on_answers(self, group: Group, answers: Sequence[Answer]) -> None:
+        """The first answers of a group came; transient ones of an owner that is not ready are asked again."""
+        again = False
+        for command, call, place, answer in zip(group.commands, group.calls, group.places, answers, strict=False):
+            if answer.outcome not in _ASK_AGAIN:
+                call.answer(place, answer)
+            elif call.missing:
+                self._outgoing[group.partition].add(command, call, place)
+                again = True
+        if again:
+            self._flush_later()
 
     def on_lost(self, connection: _Connection) -> None:
         """What was under way is asked again: it may have been decided, and the same id finds out."""
         if self._connections.get(connection.address) is connection:
             del self._connections[connection.address]
-        for item in connection.pending.values():
-            if item.call.missing:
-                self._outgoing[item.ask.partition].append(item)
+        self._ask_again(connection.pending.values())
         connection.pending.clear()
         if self._outgoing:
             self._flush_later()
@@ -271,12 +273,6 @@ class DirectLedger:
         """What waits at an earlier owner is asked again here: that one may be frozen, with its connection standing."""
         for connection in self._connections.values():
             if connection.address != owner.address:
-                self._outgoing[owner.partition] += connection.take_back(owner.partition)
-        if self._outgoing[owner.partition]:
+                self._ask_again(connection.take_back(owner.partition))
+        if owner.partition in self._outgoing:
             self._flush()
-        else:
-            del self._outgoing[owner.partition]
-
-    def _expire(self, call: _Call) -> None:
-        if not call.future.done():
-            call.future.set_result(None)

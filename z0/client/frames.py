@@ -3,22 +3,26 @@ The direct door's wire: length-prefixed MessagePack frames. Owns: their shape, f
 
     frame    4 bytes length, big endian; body
     hello    client's first frame: [version, secret]
-    asks     client to owner: [[number, partition, command], ...]     command: the documented JSON
-    replies  owner to client: [[number, answer], ...]                 in any order
+    asks     client to owner: [[number, partition, [command, ...]], ...]    groups; command: the documented JSON
+    replies  owner to client: [[number, [answer, ...]], ...]                groups in any order, answers in the group's
+
+What goes to one partition in one turn is one group, answered when all of it is. Where it is too large for a frame, commands go as
+several groups, answers in several replies of one number, one after the other.
 
 Plain frames instead of WebSocket ones: measured by `z0 bench door`, see docs/architecture.md.
 """
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from z0.cut import cut
 from z0.domain.answer import Answer
 from z0.errors import FormatError
 
-VERSION: Final = 1
+VERSION: Final = 2
 LENGTH_BYTES: Final = 4
 FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
 # Many large items go in several frames: one that the other end refuses would be sent again and again.
@@ -33,18 +37,18 @@ class Hello(Struct, frozen=True, array_like=True):
 
 
 class Ask(Struct, frozen=True, array_like=True, gc=False):
-    """One command; `number` is the client's, unique on its connection."""
+    """A group of commands; `number` is the client's, unique on its connection."""
 
     number: int
     partition: int
-    command: bytes
+    commands: Annotated[list[bytes], Meta(min_length=1)]
 
 
 class Reply(Struct, frozen=True, array_like=True, gc=False):
-    """One answer."""
+    """The next answers of a group, in its order; nearly always all of them."""
 
     number: int
-    answer: Answer
+    answers: Annotated[list[Answer], Meta(min_length=1)]
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -56,6 +60,22 @@ decode_replies = msgspec.msgpack.Decoder(list[Reply]).decode
 def frame(body: bytes) -> bytes:
     """A body with its length before it."""
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+def reply_frames(replies: Sequence[Reply]) -> Iterator[bytes]:
+    """Answers as frames: one where they fit; what is too large for one goes on in the next, under the same number."""
+    body = encode(replies)
+    if len(body) <= STRETCH_BYTES_MAX:
+        yield frame(body)
+        return
+    parts = [Reply(reply.number, list(part)) for reply in replies for part in cut(reply.answers, _bytes_of, STRETCH_BYTES_MAX)]
+    for stretch in cut(parts, lambda part: sum(map(_bytes_of, part.answers)), STRETCH_BYTES_MAX):
+        yield frame(encode(stretch))
+
+
+def _bytes_of(answer: Answer) -> int:
+    """About: of what can be large."""
+    return len(answer.state) + len(answer.eligibility)
 
 
 class FrameBuffer:
