@@ -98,6 +98,9 @@ class Config(BaseModel):
     sink_batch_rows_max: PositiveInt = Field(20_000, description="Facts that a sink writes at once.")
     sink_batch_age_ms: PositiveInt = Field(1_000, description="How long a sink waits for a batch to fill, in milliseconds.")
     archive_range_facts: PositiveInt = Field(10_000, description="Offsets in one archive object of one partition.")
+    compiled: Literal["0", "1"] = Field(
+        "1", description="`0` runs the kernel's sources, also where `make env` has compiled it; asked before every other setting."
+    )
 
     @model_validator(mode="after")
     def _cross_checks(self) -> "Config":

@@ -10,7 +10,11 @@ import pytest
 
 from z0 import compiled
 
-SAY = "import z0.domain.fold as f, z0.compiled as c; print(f.__file__.endswith('.py'), c.is_in_use())"
+SAY = """
+import z0.domain.fold as f, z0.compiled as c
+from z0.config import from_env
+print(f.__file__.endswith('.py'), c.is_in_use(), from_env().compiled)
+"""
 
 
 @pytest.mark.skipif(not os.environ.get("CI"), reason="a machine without a C compiler runs the sources")
@@ -20,10 +24,10 @@ def test_in_ci_the_kernel_is_compiled() -> None:
 
 
 def test_the_switch_runs_the_sources() -> None:
-    """In a process of its own: what is imported stays imported."""
+    """In a process of its own: what is imported stays imported. The commands take it for a setting, not for a misspelt one."""
     given = {**os.environ, compiled.SWITCH: "0"}
     done = subprocess.run([sys.executable, "-c", SAY], env=given, capture_output=True, text=True, check=True)
-    assert done.stdout == "True False\n"
+    assert done.stdout == "True False 0\n"
 
 
 def test_no_compiled_module_has_a_class_that_msgspec_reads() -> None:
