@@ -83,6 +83,7 @@ def test_the_command_prints_figures_or_json() -> None:
     assert json.loads(done.stdout)["seeds"] == 2
 
 
+@pytest.mark.plain
 def test_the_command_fails_and_tells_the_history_of_a_seed_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 1; the figures stay on the standard output."""
     from tests.simulation.bugs import reply_before_ack

@@ -9,7 +9,6 @@ from tests.unit.test_log_world import LEDGER, NOW, add, create, deduct, note, re
 from z0.domain.commands import Command
 from z0.domain.outcome import Outcome
 from z0.errors import LogBroken, Unreachable
-from z0.log import engine as engine_module
 from z0.log import recovery as recovery_module
 from z0.log.claims import decode_claim
 from z0.log.engine import Limits
@@ -50,10 +49,9 @@ async def test_a_fault_under_a_round_of_many_loses_and_doubles_none_of_them(faul
         assert len(found.facts) == len(commands)
 
 
-async def test_an_answer_that_never_comes_kills_the_epoch_too(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_never_comes_kills_the_epoch_too() -> None:
     """A time-out is not a failure of the batch: it landed, and the retry finds it."""
-    monkeypatch.setattr(engine_module, "ACK_TIMEOUT_S", 0.01)
-    async with World() as world:
+    async with World(limits=Limits(ack_timeout_s=0.01)) as world:
         await world.ask(create())
         world.log.faults.append(Fault.NO_ANSWER)
         [answer] = await world.ask(add("a1"))

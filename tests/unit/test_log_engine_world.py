@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import msgspec
-import pytest
 
 from tests.unit.test_log_world import LEDGER, NOW, Audit, Bench, audit, create, read
 from z0.clock import Clock, ManualClock
@@ -18,7 +17,6 @@ from z0.domain.answer import Answer
 from z0.domain.commands import Command
 from z0.domain.outcome import Outcome
 from z0.domain.views import StateView, state_view
-from z0.log import engine as engine_module
 from z0.log.claims import Floor
 from z0.log.engine import Host, Limits, PartitionEngine, Ports
 from z0.log.inbox import CommandBatch, DirectGroup, KafkaCommand
@@ -180,7 +178,6 @@ class World:
         self.command_bounds: CommandBounds | None = None  # of the topic, where it matters
         self._announced = asyncio.Event()
         self._committed_moved = asyncio.Event()
-        self._patch = pytest.MonkeyPatch()
         self.policies: Policies = NoPolicies()
         self.engine = self.new_engine()
         self._task: asyncio.Task[None] | None = None
@@ -203,7 +200,8 @@ class World:
             lambda ledger_id: int(ledger_id[-1]) % self.partitions,
             self._command_bounds if self.command_bounds is not None else None,
         )
-        return PartitionEngine(0, ports, Host("tests", "tests:1", self._announce, self._rewind), self.limits)
+        host = Host("tests", "tests:1", self._announce, self._rewind)
+        return PartitionEngine(0, ports, host, self.limits._replace(reclaim_pause_s=0.0))
 
     async def _announce(self, partition: int, epoch: int) -> None:
         if self.announce_failures:
@@ -216,13 +214,11 @@ class World:
         self._deliver(self.committed + 1)
 
     async def __aenter__(self) -> Self:
-        self._patch.setattr(engine_module, "RECLAIM_PAUSE_S", 0.0)
         self.start()
         await self.until_serving()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._patch.undo()
         if kind is None:
             await self.stop()
         else:

@@ -61,6 +61,8 @@ class Limits(NamedTuple):
     live_entities_max: int = 20_000
     snapshot_interval_ms: int = 5_000
     queue_bytes_max: int = 16 * 1024 * 1024  # for each door; one fetch or frame may go beyond it
+    ack_timeout_s: float = ACK_TIMEOUT_S
+    reclaim_pause_s: float = RECLAIM_PAUSE_S
 
 
 class Ports(NamedTuple):
@@ -220,7 +222,7 @@ class PartitionEngine:
 
     async def _announce(self, epoch: int) -> None:
         try:
-            await asyncio.wait_for(self._host.announce(self.partition, epoch), ACK_TIMEOUT_S)
+            await asyncio.wait_for(self._host.announce(self.partition, epoch), self._limits.ack_timeout_s)
         except Exception as error:
             raise EpochDead(f"no client would hear of epoch {epoch}: {error!r}") from error
 
@@ -243,7 +245,7 @@ class PartitionEngine:
     async def _after_death(self) -> None:
         self._drop(Outcome.NOT_OWNER)
         doublings = min(max(0, self._deaths - 1), RECLAIM_DOUBLINGS_MAX)  # no float holds 2 to the power of a night's deaths
-        pause_s = min(RECLAIM_PAUSE_S * 2**doublings, RECLAIM_PAUSE_MAX_S)
+        pause_s = min(self._limits.reclaim_pause_s * 2**doublings, RECLAIM_PAUSE_MAX_S)
         await asyncio.sleep(pause_s * (1 + random.random()))
         while not self._ports.lease.holds() and not self._stopping:  # noqa: ASYNC110 - the lease has no event
             await asyncio.sleep(0.1)
@@ -326,7 +328,7 @@ class PartitionEngine:
         if not self._ports.lease.holds():
             raise EpochDead("the group did not confirm this worker in time: a dead letter might be decided on old state")
         try:
-            await asyncio.wait_for(self._ports.outbox.send(round_.outbox), ACK_TIMEOUT_S)
+            await asyncio.wait_for(self._ports.outbox.send(round_.outbox), self._limits.ack_timeout_s)
         except Exception as error:
             raise EpochDead(f"a forward or dead letter was not acked: {error!r}") from error
 
@@ -349,7 +351,8 @@ class PartitionEngine:
     async def _acked(self, round_: Round, ack: "Future[Appended]") -> None:
         try:
             if not ack.done():
-                async with asyncio.timeout(ACK_TIMEOUT_S):  # `wait_for` makes a future and a callback more, in every round
+                # `wait_for` makes a future and a callback more, in every round
+                async with asyncio.timeout(self._limits.ack_timeout_s):
                     await ack
             landed = ack.result()
         except Exception as error:
@@ -404,7 +407,7 @@ class PartitionEngine:
     async def _write_everything(self) -> None:
         assert self._snapshotter is not None, "serving"
         try:
-            await asyncio.wait_for(self._snapshotter.finish(self._floor()), ACK_TIMEOUT_S)
+            await asyncio.wait_for(self._snapshotter.finish(self._floor()), self._limits.ack_timeout_s)
         except Exception as error:  # the floor stays where it was: the next replay is longer, nothing is lost
             logger.warning("partition %d: a snapshot of everything failed: %r", self.partition, error)
 
