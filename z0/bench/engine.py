@@ -31,10 +31,10 @@ from z0.log.inbox import NOTHING_READ, CommandBatch, KafkaCommand
 from z0.log.index import RocksIndex
 from z0.log.memory import MemoryLog
 from z0.log.ports import Appended
+from z0.process import collect_little, keep_freed_memory
 
 FETCH_RECORDS = 4_000  # what a worker takes from its consumer at once
 FETCHES_AHEAD = 2  # one is decided while the next one waits
-GC_THRESHOLDS = (2_000, 50, 1_000_000)  # the worker's
 
 
 Encoded = tuple[bytes, bytes]  # key and value of a record of `z0.commands`
@@ -68,7 +68,8 @@ async def measure(size: Size, sampler: Sampler | None = None) -> Mapping[str, Fi
 
 async def _timed(feed: "Feed", prepared: "list[list[list[Encoded]]]", sampler: Sampler | None) -> tuple[float, float]:
     thresholds = gc.get_threshold()
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_little()
+    keep_freed_memory()
     gc.collect()
     gc.freeze()
     try:
