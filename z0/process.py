@@ -11,7 +11,7 @@ from typing import Final
 GC_THRESHOLDS: Final = (2_000, 50, 1_000_000)
 # A fetch and a request for the broker are some megabytes, made and freed many times a second. By itself glibc gives such pieces
 # back to the kernel each time, and every new one is 4 KiB at a time faulted in and zeroed: a tenth of a catch-up's time.
-KEPT_FREE_BYTES: Final = 256 * 1024 * 1024
+KEPT_FREE_BYTES: Final = 64 * 1024 * 1024
 FROM_HEAP_BYTES_MAX: Final = 32 * 1024 * 1024  # the most that glibc takes; larger pieces come from the kernel and go back
 _M_TRIM_THRESHOLD: Final = -1  # malloc.h
 _M_MMAP_THRESHOLD: Final = -3
