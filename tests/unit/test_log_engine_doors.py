@@ -6,13 +6,14 @@ import base64
 import msgspec
 import pytest
 
-from tests.unit.test_log_engine_world import World
+from tests.unit.test_log_engine_world import WAIT_S, World
 from tests.unit.test_log_world import LEDGER, NOW, OTHER, add, create, deduct, note, read
 from z0.codec import encode_command
 from z0.domain.facts import Cause
 from z0.domain.outcome import Outcome
 from z0.errors import LogBroken
-from z0.log.engine import Limits
+from z0.log.deciding import ROUND_COMMANDS_MAX
+from z0.log.engine import BACKLOG_MIN, Limits
 from z0.log.inbox import KafkaCommand
 from z0.log.memory import MemoryLog
 from z0.names import COMMANDS, DEAD_LETTERS
@@ -58,6 +59,23 @@ async def test_an_id_that_comes_by_both_doors_has_one_effect(kafka_first: bool) 
         assert (await world.view()).budgets["USD"].available == "7"
         assert world.outbox.sent == []
         await world.check()
+
+
+async def test_an_id_decided_while_the_index_is_written_is_known_until_it_is_written_itself() -> None:
+    """The index then gets what was acked before, and nothing but the decider's memory knows the rest."""
+    first = [deduct(f"d{n}", "1") for n in range(ROUND_COMMANDS_MAX)]
+    backlog = [read()] * BACKLOG_MIN  # leaves nothing, and is decided without waiting for the round before
+    async with World() as world:
+        await world.ask(create(), add("a1", "10000"))
+        world.log.hold_acks = asyncio.Event()
+        async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as callers:
+            callers.create_task(world.once(*first, deduct("late", "1"), *backlog))
+            while world.engine._decided is None or len(world.log.records[0]) < ROUND_COMMANDS_MAX:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0)
+            world.log.hold_acks.set()
+            again = callers.create_task(world.once(deduct("late", "1")))
+        assert [answer.repeated for answer in again.result()] == [True]
+        assert len((await world.check()).facts) == 2 + ROUND_COMMANDS_MAX + 1
 
 
 async def test_the_same_id_with_another_body_is_refused_and_leaves_nothing() -> None:

@@ -2,9 +2,10 @@
 `z0 bench engine`: the engine alone. The real engine and the real index (RocksDB, in a temporary folder) on the twins of log
 and snapshots in memory; no Kafka, no sockets.
 
-Method: commands are encoded before, and handed in by the Kafka door in batches as large as a fetch; the rate is commands /
-(last acknowledgement - first hand-over). Reading, checking, deciding, encoding, hashing and the index are all in it. On a machine
-with other work, compare the CPU time of a decision instead: it is near the time by the clock where nothing else runs.
+Method: the records are made before (in a worker the Kafka client makes them), and handed in by the Kafka door in batches as
+large as a fetch; the rate is commands / (last acknowledgement - first hand-over). Reading, checking, deciding, encoding, hashing
+and the index are all in it. On a machine with other work, compare the CPU time of a decision instead: it is near the time by the
+clock where nothing else runs.
 """
 
 import asyncio
@@ -37,9 +38,6 @@ FETCH_RECORDS = 4_000  # what a worker takes from its consumer at once
 FETCHES_AHEAD = 2  # one is decided while the next one waits
 
 
-Encoded = tuple[bytes, bytes]  # key and value of a record of `z0.commands`
-
-
 class Size(NamedTuple):
     """How much work."""
 
@@ -66,7 +64,7 @@ async def measure(size: Size, sampler: Sampler | None = None) -> Mapping[str, Fi
     return {"compiled": int(is_in_use()), **size._asdict(), **rates}
 
 
-async def _timed(feed: "Feed", prepared: "list[list[list[Encoded]]]", sampler: Sampler | None) -> tuple[float, float]:
+async def _timed(feed: "Feed", prepared: list[list[list[KafkaCommand]]], sampler: Sampler | None) -> tuple[float, float]:
     thresholds = gc.get_threshold()
     collect_little()
     keep_freed_memory()
@@ -104,7 +102,7 @@ class Feed:
     def __init__(self, ledger: MemoryLedger) -> None:
         self._ledger = ledger
         self._next = [0] * ledger.partitions
-        self._waiting: list[deque[list[Encoded]]] = [deque() for _ in self._next]
+        self._waiting: list[deque[list[KafkaCommand]]] = [deque() for _ in self._next]
         self._missing = 0
         self._done = asyncio.Event()
 
@@ -112,15 +110,17 @@ class Feed:
         """Hand commands over and wait until all are durable."""
         await self.offer(self.batches(iter(commands)))
 
-    def batches(self, commands: Iterator[Command]) -> list[list[list["Encoded"]]]:
+    def batches(self, commands: Iterator[Command]) -> list[list[list[KafkaCommand]]]:
         """By partition, as large as a fetch."""
-        encoded: list[list[Encoded]] = [[] for _ in self._next]
+        records: list[list[KafkaCommand]] = [[] for _ in self._next]
         for command in commands:
             partition = partition_of(command.ledger_id, len(self._next))
-            encoded[partition].append((command.ledger_id.encode(), encode_command(command)))
-        return [[mine[first : first + FETCH_RECORDS] for first in range(0, len(mine), FETCH_RECORDS)] for mine in encoded]
+            record = KafkaCommand(self._next[partition], command.ledger_id.encode(), encode_command(command))
+            records[partition].append(record)
+            self._next[partition] += 1
+        return [[mine[first : first + FETCH_RECORDS] for first in range(0, len(mine), FETCH_RECORDS)] for mine in records]
 
-    async def offer(self, batches: list[list[list["Encoded"]]]) -> None:
+    async def offer(self, batches: list[list[list[KafkaCommand]]]) -> None:
         """Hand batches over and wait until all are acknowledged."""
         self._missing = sum(map(len, batches))
         self._done.clear()
@@ -134,10 +134,9 @@ class Feed:
     def _hand_over(self, partition: int) -> None:
         if not self._waiting[partition]:
             return
-        first = self._next[partition]
-        records = [KafkaCommand(n, *encoded) for n, encoded in enumerate(self._waiting[partition].popleft(), first)]
-        self._next[partition] += len(records)
-        batch = CommandBatch(first - 1 if first else NOTHING_READ, records, lambda: self._acknowledge(partition))
+        records = self._waiting[partition].popleft()
+        follows = records[0].offset - 1 if records[0].offset else NOTHING_READ
+        batch = CommandBatch(follows, records, lambda: self._acknowledge(partition))
         if not self._ledger.engines[partition].offer_kafka(batch):
             raise Z0Error("a batch does not follow the one before")
 

@@ -139,12 +139,14 @@ class Decider:
         """Whether a reservation of some ledger, in memory or not, has come to its end."""
         return self._working.is_due(max(self.batch_time_ms, now_ms))
 
-    def settled(self, round_: Round) -> None:
-        """The round's entries are in the index now."""
-        for key in round_.entries:
-            self._pending.pop(key, None)
-        for key in round_.references:
-            self._pending_references.pop(key, None)
+    def indexed_but(self, rounds: list[Round]) -> None:
+        """The index has everything now but what these rounds left."""
+        # Made anew: to take the entries out one by one costs more than to copy the few rounds that are not acked yet.
+        self._pending = {}
+        self._pending_references = {}
+        for round_ in rounds:
+            self._pending.update(round_.entries)
+            self._pending_references.update(round_.references)
 
     def _prepare(self, item: Direct | Kafka) -> Prepared:
         if type(item) is Direct:

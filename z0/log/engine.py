@@ -391,8 +391,8 @@ class PartitionEngine:
             entries |= round_.entries
             references |= round_.references
         self._index.put(entries, Position(self._acked_offset, self._epoch.number), references)
-        for round_ in owed:
-            self._decider.settled(round_)
+        in_flight = self._in_flight.round if self._in_flight is not None else None
+        self._decider.indexed_but([round_ for round_ in (in_flight, self._decided) if round_ is not None])
 
     # Snapshots -----------------------------------------------------------------------------------
 
