@@ -203,10 +203,11 @@ class HeldDoc(_Doc):
 
 
 class ReservationsDoc(_Doc):
-    """Open reservations, the oldest first; `open`: how many there are."""
+    """Open reservations, the oldest first; `open`: how many there are; `next`: where to go on."""
 
     reservations: list[HeldDoc]
     open: int
+    next: str | None
     as_of: AsOfDoc
 
 
@@ -222,11 +223,12 @@ class IncurredDoc(_Doc):
 
 
 class ChargesDoc(_Doc):
-    """Unsettled charges, the oldest first, and their sums; `open`: how many there are of all stages."""
+    """Unsettled charges, the oldest first, and their sums; `open`: how many there are of all stages; `next`: where to go on."""
 
     charges: list[IncurredDoc]
     settlement: dict[str, SettlementDoc]
     open: int
+    next: str | None
     as_of: AsOfDoc
 
 

@@ -194,6 +194,7 @@ RESERVATIONS: Final[dict[str, Any]] = {
         }
     ],
     "open": 1,
+    "next": None,
     "as_of": AS_OF,
 }
 CHARGES: Final[dict[str, Any]] = {
@@ -209,6 +210,7 @@ CHARGES: Final[dict[str, Any]] = {
     ],
     "settlement": ENTITY["settlement"],
     "open": 1,
+    "next": None,
     "as_of": AS_OF,
 }
 ACCESS: Final[dict[str, Any]] = {"access": [{"user_id": "user_ada", "role": "operator"}], "as_of": AS_OF}

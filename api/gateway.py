@@ -27,6 +27,7 @@ from z0.domain.facts import NO_DATA
 from z0.domain.facts import Scope as ConfigScope
 from z0.domain.ids import EntityType, ledger_id, parse_ledger_id
 from z0.domain.outcome import Outcome
+from z0.domain.views import Place
 
 AUTO_PREFIX: Final = "auto-"
 # Who may act in a tenant's name is decided by these two; a key that only writes facts must not make itself a better key.
@@ -65,15 +66,23 @@ class Gateway:
         """Answers to commands of our own that leave nothing, in order; the caller's right to them was checked before."""
         return await self._ledger.submit_many(commands, timeout_ms=self._timeout_ms)
 
-    async def read(self, request: Request, entity_id: str) -> Answer:
+    async def read(
+        self, request: Request, entity_id: str, *, reservations_after: Place | None = None, charges_after: Place | None = None
+    ) -> Answer:
         """
-        The state of an entity of the caller's tenant.
+        The state of an entity of the caller's tenant, with the reservations and charges after a place.
 
         Raises:
             Problem: the id is no entity id, or the caller may not read it.
         """
         tenant = caller_of(request).tenant_id
-        command = Read(id=f"read-{uuid4().hex}", tenant_id=tenant, ledger_id=ledger_of(entity_id))
+        command = Read(
+            id=f"read-{uuid4().hex}",
+            tenant_id=tenant,
+            ledger_id=ledger_of(entity_id),
+            reservations_after=reservations_after,
+            charges_after=charges_after,
+        )
         allow(caller_of(request), command)
         return await self._ledger.submit(command, timeout_ms=self._timeout_ms)
 

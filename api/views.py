@@ -2,10 +2,11 @@
 Parts of a ledger's state, for the routes that show one. Owns: reading them out of the state's JSON, and the shape of each page.
 Does not own: the state (`z0.domain.views`).
 
-A state shows at most 1,000 reservations and as many charges, the oldest; `open` says how many there are.
+A state shows at most 1,000 reservations and as many charges, the oldest; `open` says how many there are, `next` where to go on
+(null at the end; what follows a full page may be empty).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -14,6 +15,7 @@ from msgspec import Struct
 from api.answers import AsOf
 from z0.domain.answer import Answer, Eligibility, LimitView
 from z0.domain.facts import Scope
+from z0.domain.views import Place
 
 PAGE_MAX: Final = 1_000
 
@@ -85,6 +87,7 @@ class Reservations(Struct, frozen=True, kw_only=True):
 
     reservations: list[Held]
     open: int
+    next: str | None
     as_of: AsOf
 
 
@@ -105,6 +108,7 @@ class Charges(Struct, frozen=True, kw_only=True):
     charges: list[Incurred]
     settlement: dict[str, _Settlement]
     open: int
+    next: str | None
     as_of: AsOf
 
 
@@ -150,10 +154,29 @@ def state_of(answer: Answer) -> State:
     return _state_decoder.decode(answer.state)
 
 
+def place_of(cursor: str | None) -> Place | None:
+    """What `next` of a page stands for; its form was checked."""
+    began, _, name = (cursor or "").partition(".")
+    return (int(began), name) if name else None
+
+
+def _cursor(place: Place | None) -> str | None:
+    return f"{place[0]}.{place[1]}" if place is not None else None
+
+
+def _last(shown: Sequence[Place], taken: Sequence[Place], limit: int) -> Place | None:
+    """The place to go on after: of the last one taken where the page is full, or of the last one that the state showed."""
+    if len(taken) == limit:
+        return taken[-1]
+    return shown[-1] if len(shown) == PAGE_MAX else None
+
+
 def reservations_page(answer: Answer, limit: int) -> Reservations:
     """Open reservations as of a read; ages are as of its time."""
     state = state_of(answer)
-    oldest = sorted(state.reservations.items(), key=lambda item: item[1].created_at)[:limit]
+    oldest = list(state.reservations.items())[:limit]
+    shown = [(hold.created_at, name) for name, hold in state.reservations.items()]
+    last = _last(shown, shown[:limit], limit)
     held = [
         Held(
             reservation_id=name,
@@ -166,13 +189,13 @@ def reservations_page(answer: Answer, limit: int) -> Reservations:
         )
         for name, hold in oldest
     ]
-    return Reservations(reservations=held, open=state.reservations_open, as_of=_as_of(answer))
+    return Reservations(reservations=held, open=state.reservations_open, next=_cursor(last), as_of=_as_of(answer))
 
 
 def charges_page(answer: Answer, stage: str | None, limit: int) -> Charges:
     """Unsettled charges as of a read, of one stage where one is given."""
     state = state_of(answer)
-    of_stage = [item for item in state.charges.items() if stage in (None, item[1].stage)]
+    of_stage = [item for item in state.charges.items() if stage in (None, item[1].stage)][:limit]
     incurred = [
         Incurred(
             charge_id=name,
@@ -182,9 +205,11 @@ def charges_page(answer: Answer, stage: str | None, limit: int) -> Charges:
             incurred_at=charge.incurred_at,
             age_ms=answer.recorded_at - charge.incurred_at,
         )
-        for name, charge in sorted(of_stage, key=lambda item: item[1].incurred_at)[:limit]
+        for name, charge in of_stage
     ]
-    return Charges(charges=incurred, settlement=state.settlement, open=state.charges_open, as_of=_as_of(answer))
+    shown = [(charge.incurred_at, name) for name, charge in state.charges.items()]
+    cursor = _cursor(_last(shown, [(charge.incurred_at, name) for name, charge in of_stage], limit))
+    return Charges(charges=incurred, settlement=state.settlement, open=state.charges_open, next=cursor, as_of=_as_of(answer))
 
 
 def access_page(answer: Answer) -> Access:

@@ -10,9 +10,9 @@ from api.docs import ReservationsDoc
 from api.examples import ADD, CONFIRM, DEDUCT, RELEASE, RESERVATIONS, RESERVE
 from api.gateway import Gateway, command_id, fields_of, ledger_of
 from api.middleware import caller_of
-from api.routers.params import EntityId, IdempotencyKey, decided, ok, read_of
+from api.routers.params import After, EntityId, IdempotencyKey, decided, ok, read_of
 from api.schemas import AddBudgetBody, ConfirmBody, DeductBudgetBody, ReleaseBody, ReserveBody
-from api.views import PAGE_MAX, reservations_page
+from api.views import PAGE_MAX, place_of, reservations_page
 from z0.domain.commands import AddBudget, Confirm, DeductBudget, Release, Reserve
 from z0.domain.outcome import Outcome
 
@@ -65,9 +65,10 @@ def _open(router: APIRouter, gateway: Gateway) -> None:
         request: Request,
         entity_id: EntityId,
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX, description="At most so many, the oldest.")] = 100,
+        after: After = None,
     ) -> Response:
-        """The oldest first, with their age; `open` says how many there are."""
-        answer = await gateway.read(request, entity_id)
+        """The oldest first, with their age; `open` says how many there are, `next` where to go on."""
+        answer = await gateway.read(request, entity_id, reservations_after=place_of(after))
         if answer.outcome is not Outcome.ACCEPTED:
             return answer_response(answer, request.url.path)
         return Response(encode(reservations_page(answer, limit)), 200, None, JSON)

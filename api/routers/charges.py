@@ -10,9 +10,9 @@ from api.docs import ChargesDoc
 from api.examples import CHARGES, DONE, SETTLE
 from api.gateway import Gateway, command_id, fields_of, ledger_of
 from api.middleware import caller_of
-from api.routers.params import EntityId, IdempotencyKey, decided, ok, read_of
+from api.routers.params import After, EntityId, IdempotencyKey, decided, ok, read_of
 from api.schemas import SettleBody
-from api.views import PAGE_MAX, charges_page
+from api.views import PAGE_MAX, charges_page, place_of
 from z0.domain.commands import Settle
 from z0.domain.outcome import Outcome
 
@@ -29,9 +29,10 @@ def routes(gateway: Gateway) -> APIRouter:
         entity_id: EntityId,
         stage: Annotated[Literal["incurred", "pending"] | None, Query(description="Charges of this stage only.")] = None,
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX, description="At most so many, the oldest.")] = 100,
+        after: After = None,
     ) -> Response:
-        """The oldest first, with the sums by currency and stage. `open` says how many there are of all stages."""
-        answer = await gateway.read(request, entity_id)
+        """The oldest first, with the sums by currency and stage; `open` counts all stages, `next` says where to go on."""
+        answer = await gateway.read(request, entity_id, charges_after=place_of(after))
         if answer.outcome is not Outcome.ACCEPTED:
             return answer_response(answer, request.url.path)
         return Response(encode(charges_page(answer, stage, limit)), 200, None, JSON)

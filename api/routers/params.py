@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import Header, Path
+from fastapi import Header, Path, Query
 from pydantic import BaseModel
 
 from api.docs import AnswerDoc, ProblemDoc
@@ -16,6 +16,10 @@ IdempotencyKey = Annotated[
         description="The command's id, 1 to 200 visible ASCII characters. A repeat gives the first outcome again.",
         examples=["order-7/pay"],
     ),
+]
+After = Annotated[
+    str | None,
+    Query(pattern=r"^[0-9]{1,15}\..{1,300}$", description="`next` of the page before.", examples=["1800000000000.order-7/hold"]),
 ]
 EntityId = Annotated[str, Path(description="Entity id with its type's prefix.", examples=["acct_123"])]
 

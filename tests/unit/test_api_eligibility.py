@@ -156,6 +156,24 @@ async def test_caps_show_every_limit_with_what_it_counted() -> None:
         check_problem(await api.get("/v1/entities/acct_9/caps"), 404, "unknown_entity")
 
 
+async def test_pages_of_reservations_and_charges_follow_each_other_to_the_end() -> None:
+    """Also of those that began in one moment, and of one stage; what was closed meanwhile is missing, and nothing else."""
+    async with world() as api:
+        path = await api.account()
+        for name in ("c", "a", "e", "b"):
+            await api.post(f"{path}/reservations", {"amount": "1", **USD}, Idempotency_Key=name)
+        api.clock.advance(1_000)
+        await api.post(f"{path}/reservations", {"amount": "1", **USD}, Idempotency_Key="0")
+        first = (await api.get(f"{path}/reservations?limit=2")).json()
+        await api.post(f"{path}/reservations/b/release")
+        second = (await api.get(f"{path}/reservations?limit=2&after={first['next']}")).json()
+        third = (await api.get(f"{path}/reservations?limit=2&after={second['next']}")).json()
+        pages = [[r["reservation_id"] for r in page["reservations"]] for page in (first, second, third)]
+        assert (pages, third["next"]) == ([["a", "b"], ["c", "e"], ["0"]], None)
+        for after in ("b", "x.b", "1800.", ".b"):
+            check_problem(await api.get(f"{path}/reservations?after={after}"), 400, "bad_parameter")
+
+
 async def test_open_reservations_come_oldest_first_with_their_age() -> None:
     async with world() as api:
         path = await api.account()

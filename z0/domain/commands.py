@@ -155,7 +155,13 @@ class PutConfig(Base, frozen=True, kw_only=True, omit_defaults=True, tag="put_co
 
 
 class Read(Base, frozen=True, kw_only=True, omit_defaults=True, tag="read"):
-    """Read the state; leaves no fact."""
+    """
+    Read the state; leaves no fact. Where it has more reservations or charges than an answer shows, the next ones are those after
+    a pair of when one began, in Unix milliseconds, and its id.
+    """
+
+    reservations_after: tuple[int, str] | None = None
+    charges_after: tuple[int, str] | None = None
 
 
 Command = (

@@ -1,7 +1,7 @@
 """How a ledger's state is shown: the answer to a read. Owns: its shape. Amounts are decimal strings."""
 
-from itertools import islice
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -14,12 +14,14 @@ from z0.domain.state import Budget, Charge, Hold, LedgerState
 
 RESERVATIONS_SHOWN_MAX: Final = 1_000  # an answer stays under a frame's size also for the hottest ledger
 CHARGES_SHOWN_MAX: Final = 1_000
+Place = tuple[int, str]  # when it began, and its id
+_T = TypeVar("_T")
 
 
 class StateView(Struct, frozen=True):
     """
     The state of one entity: metadata, head of its chain, budgets by currency, open reservations and unsettled charges (at
-    most 1,000 of each, oldest first), what limits have counted, roles by user, the newest version of a config.
+    most 1,000 of each, by when they began and by id), what limits have counted, roles by user, the newest version of a config.
     """
 
     entity: Entity
@@ -78,20 +80,33 @@ def _settlement(state: LedgerState) -> dict[str, SettlementView]:
     }
 
 
-def state_view(state: LedgerState) -> StateView:
+def _oldest(items: Mapping[str, _T], began: Callable[[_T], int], after: Place | None, count: int) -> dict[str, _T]:
+    """The first `count` items behind a place. They lie in the order of their beginning; those of one moment in any order."""
+    found: list[Place] = []
+    for name, item in items.items():
+        place = began(item), name
+        if len(found) >= count and place[0] > found[-1][0]:
+            break
+        if after is None or place > after:
+            found.append(place)
+    return {name: items[name] for _, name in sorted(found)[:count]}
+
+
+def state_view(state: LedgerState, reservations_after: Place | None = None, charges_after: Place | None = None) -> StateView:
     """The state for a reader; the entity exists."""
     assert state.entity is not None, "a view of nothing"
-    shown = islice(state.holds.items(), RESERVATIONS_SHOWN_MAX)
+    holds = _oldest(state.holds, lambda hold: hold.created_at, reservations_after, RESERVATIONS_SHOWN_MAX)
+    charges = _oldest(state.charges, lambda charge: charge.incurred_at, charges_after, CHARGES_SHOWN_MAX)
     return StateView(
         entity=state.entity,
         seq=state.seq,
         head_hash=state.head_hash,
         recorded_at=state.recorded_at,
         budgets={currency: budget_view(budget) for currency, budget in state.budgets.items()},
-        reservations={name: _reservation_view(hold) for name, hold in shown},
+        reservations={name: _reservation_view(hold) for name, hold in holds.items()},
         reservations_open=len(state.holds),
         settlement=_settlement(state),
-        charges={name: _charge_view(charge) for name, charge in islice(state.charges.items(), CHARGES_SHOWN_MAX)},
+        charges={name: _charge_view(charge) for name, charge in charges.items()},
         charges_open=len(state.charges),
         caps={key: CounterView(c.start, c.count, format_amount(c.units)) for key, c in (state.caps or {}).items()},
         access=dict(state.access or {}),

@@ -273,7 +273,8 @@ class Decider:
         if type(command) is Check:
             found = _encode(look(state, command, self._case(command, ready), None))
             return _Result(_ACCEPTED, command_id=ready.command_id, ledger_id=ready.ledger_id, eligibility=found)
-        view = _encode(state_view(state))
+        assert type(command) is Read, "the other that leaves nothing"
+        view = _encode(state_view(state, command.reservations_after, command.charges_after))
         return _Result(_ACCEPTED, command_id=ready.command_id, ledger_id=ready.ledger_id, state=view)
 
     def _case(self, command: Command, ready: Prepared) -> Case:
