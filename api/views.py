@@ -6,8 +6,8 @@ A state shows at most 1,000 reservations and as many charges, the oldest; `open`
 (null at the end; what follows a full page may be empty).
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -15,9 +15,10 @@ from msgspec import Struct
 from api.answers import AsOf
 from z0.domain.answer import Answer, Eligibility, LimitView
 from z0.domain.facts import Scope
-from z0.domain.views import Place
+from z0.domain.views import SHOWN_MAX, Place
 
-PAGE_MAX: Final = 1_000
+PAGE_MAX: Final = SHOWN_MAX
+_T = TypeVar("_T")
 
 
 class _Reservation(Struct, frozen=True):
@@ -160,23 +161,22 @@ def place_of(cursor: str | None) -> Place | None:
     return (int(began), name) if name else None
 
 
-def _cursor(place: Place | None) -> str | None:
-    return f"{place[0]}.{place[1]}" if place is not None else None
-
-
-def _last(shown: Sequence[Place], taken: Sequence[Place], limit: int) -> Place | None:
-    """The place to go on after: of the last one taken where the page is full, or of the last one that the state showed."""
+def _next(shown: dict[str, _T], taken: Sequence[tuple[str, _T]], limit: int, *, began: Callable[[_T], int]) -> str | None:
+    """Where to go on: after the last one taken where the page is full, or after the last one that a full state showed."""
     if len(taken) == limit:
-        return taken[-1]
-    return shown[-1] if len(shown) == PAGE_MAX else None
+        name, item = taken[-1]
+    elif len(shown) == SHOWN_MAX:
+        name, item = next(reversed(shown.items()))
+    else:
+        return None
+    return f"{began(item)}.{name}"
 
 
 def reservations_page(answer: Answer, limit: int) -> Reservations:
     """Open reservations as of a read; ages are as of its time."""
     state = state_of(answer)
     oldest = list(state.reservations.items())[:limit]
-    shown = [(hold.created_at, name) for name, hold in state.reservations.items()]
-    last = _last(shown, shown[:limit], limit)
+    after = _next(state.reservations, oldest, limit, began=lambda hold: hold.created_at)
     held = [
         Held(
             reservation_id=name,
@@ -189,7 +189,7 @@ def reservations_page(answer: Answer, limit: int) -> Reservations:
         )
         for name, hold in oldest
     ]
-    return Reservations(reservations=held, open=state.reservations_open, next=_cursor(last), as_of=_as_of(answer))
+    return Reservations(reservations=held, open=state.reservations_open, next=after, as_of=_as_of(answer))
 
 
 def charges_page(answer: Answer, stage: str | None, limit: int) -> Charges:
@@ -207,9 +207,8 @@ def charges_page(answer: Answer, stage: str | None, limit: int) -> Charges:
         )
         for name, charge in of_stage
     ]
-    shown = [(charge.incurred_at, name) for name, charge in state.charges.items()]
-    cursor = _cursor(_last(shown, [(charge.incurred_at, name) for name, charge in of_stage], limit))
-    return Charges(charges=incurred, settlement=state.settlement, open=state.charges_open, next=cursor, as_of=_as_of(answer))
+    after = _next(state.charges, of_stage, limit, began=lambda charge: charge.incurred_at)
+    return Charges(charges=incurred, settlement=state.settlement, open=state.charges_open, next=after, as_of=_as_of(answer))
 
 
 def access_page(answer: Answer) -> Access:

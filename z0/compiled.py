@@ -35,9 +35,9 @@ MODULES: Final = (
     "z0.domain.state",
     "z0.log.deciding",
     "z0.log.engine",
-    "z0.log.pace",
     "z0.log.inbox",
     "z0.log.index",
+    "z0.log.pace",
     "z0.log.round",
     "z0.log.working_set",
 )

@@ -209,7 +209,7 @@ class Bench:
         start = len(self.records)
         self.records += [Record(start + i, key, value, self.now) for i, (key, value) in enumerate(round_.records)]
         self.index.put(round_.entries, Position(len(self.records), 0), round_.references)
-        self.decider.indexed_but([])
+        self.decider.indexed_but(None)
         self.working.dirty.update(round_.touched)
 
     @property

@@ -12,8 +12,7 @@ from z0.domain.money import format_amount
 from z0.domain.payloads import ConfigHead
 from z0.domain.state import Budget, Charge, Hold, LedgerState
 
-RESERVATIONS_SHOWN_MAX: Final = 1_000  # an answer stays under a frame's size also for the hottest ledger
-CHARGES_SHOWN_MAX: Final = 1_000
+SHOWN_MAX: Final = 1_000  # of reservations, and of charges: an answer stays under a frame's size also for the hottest ledger
 Place = tuple[int, str]  # when it began, and its id
 _T = TypeVar("_T")
 
@@ -80,23 +79,23 @@ def _settlement(state: LedgerState) -> dict[str, SettlementView]:
     }
 
 
-def _oldest(items: Mapping[str, _T], began: Callable[[_T], int], after: Place | None, count: int) -> dict[str, _T]:
-    """The first `count` items behind a place. They lie in the order of their beginning; those of one moment in any order."""
+def _oldest(items: Mapping[str, _T], began: Callable[[_T], int], after: Place | None) -> dict[str, _T]:
+    """The first items behind a place. They lie in the order of their beginning; those of one moment in any order."""
     found: list[Place] = []
     for name, item in items.items():
         place = began(item), name
-        if len(found) >= count and place[0] > found[-1][0]:
+        if len(found) >= SHOWN_MAX and place[0] > found[-1][0]:
             break
         if after is None or place > after:
             found.append(place)
-    return {name: items[name] for _, name in sorted(found)[:count]}
+    return {name: items[name] for _, name in sorted(found)[:SHOWN_MAX]}
 
 
 def state_view(state: LedgerState, reservations_after: Place | None = None, charges_after: Place | None = None) -> StateView:
     """The state for a reader; the entity exists."""
     assert state.entity is not None, "a view of nothing"
-    holds = _oldest(state.holds, lambda hold: hold.created_at, reservations_after, RESERVATIONS_SHOWN_MAX)
-    charges = _oldest(state.charges, lambda charge: charge.incurred_at, charges_after, CHARGES_SHOWN_MAX)
+    holds = _oldest(state.holds, lambda hold: hold.created_at, reservations_after)
+    charges = _oldest(state.charges, lambda charge: charge.incurred_at, charges_after)
     return StateView(
         entity=state.entity,
         seq=state.seq,

@@ -139,14 +139,11 @@ class Decider:
         """Whether a reservation of some ledger, in memory or not, has come to its end."""
         return self._working.is_due(max(self.batch_time_ms, now_ms))
 
-    def indexed_but(self, rounds: list[Round]) -> None:
-        """The index has everything now but what these rounds left."""
-        # Made anew: to take the entries out one by one costs more than to copy the few rounds that are not acked yet.
-        self._pending = {}
-        self._pending_references = {}
-        for round_ in rounds:
-            self._pending.update(round_.entries)
-            self._pending_references.update(round_.references)
+    def indexed_but(self, decided: Round | None) -> None:
+        """The index has everything now but what this round left, which is not acked yet."""
+        # Made anew: to take the entries out one by one costs more than to copy those of one round.
+        self._pending = dict(decided.entries) if decided is not None else {}
+        self._pending_references = dict(decided.references) if decided is not None else {}
 
     def _prepare(self, item: Direct | Kafka) -> Prepared:
         if type(item) is Direct:

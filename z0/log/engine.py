@@ -61,7 +61,7 @@ class Limits(NamedTuple):
     live_entities_max: int = 20_000
     snapshot_interval_ms: int = 5_000
     queue_bytes_max: int = 16 * 1024 * 1024  # for each door; one fetch or frame may go beyond it
-    ack_timeout_s: float = ACK_TIMEOUT_S
+    ack_timeout_s: float = ACK_TIMEOUT_S  # while serving; what a claim waits for is `z0.log.recovery`'s
     reclaim_pause_s: float = RECLAIM_PAUSE_S
 
 
@@ -391,8 +391,8 @@ class PartitionEngine:
             entries |= round_.entries
             references |= round_.references
         self._index.put(entries, Position(self._acked_offset, self._epoch.number), references)
-        in_flight = self._in_flight.round if self._in_flight is not None else None
-        self._decider.indexed_but([round_ for round_ in (in_flight, self._decided) if round_ is not None])
+        assert self._in_flight is None, "only what is decided and not sent may be missing in the index"
+        self._decider.indexed_but(self._decided)
 
     # Snapshots -----------------------------------------------------------------------------------
 
