@@ -1,6 +1,6 @@
 """
 Versions of configs. Owns: which version a reader is shown, and waiting, bounded, until the query store has the config's newest.
-Does not own: the query (`api.reads`), nor what a version decides (`z0.domain`).
+Does not own: the query (`api.reads`), what a version decides (`z0.domain`), nor what several come to (`z0.configs`).
 """
 
 from typing import Any, Final, NamedTuple
@@ -14,10 +14,13 @@ from api.facts import wait_for
 from api.gateway import Gateway
 from api.reads import ConfigRow, ConfigsWindow, Reads
 from api.views import State, state_of
+from z0.codec import decode_fact
+from z0.configs import Book
+from z0.configs.effective import Effective, effective
 from z0.domain.answer import Answer
 from z0.domain.commands import Read
-from z0.domain.config import PLATFORM_TENANT
-from z0.domain.facts import Scope
+from z0.domain.config import ANY, PLATFORM_TENANT, version_of_fact
+from z0.domain.facts import ConfigType, Scope
 from z0.domain.outcome import Outcome
 
 PAGE_MAX: Final = 1_000
@@ -105,6 +108,24 @@ async def many_configs(reads: Reads, tenant_id: str, window: ConfigsWindow) -> C
     return Configs(
         configs=[ConfigOut(**_fields(row)) for row in shown], at=window.at, next_after=shown[-1].config_id if more else None
     )
+
+
+async def settings_in_force(reads: Reads, whom: tuple[str, str], at: int, *, kind: ConfigType | None) -> Effective:
+    """
+    What holds for (tenant, ledger) at a moment.
+
+    Raises:
+        Problem: this process cannot read one of the versions.
+    """
+    book, (tenant_id, ledger_id) = Book(), whom
+    names = (ANY, ledger_id.partition("_")[0], ledger_id.partition("_")[2])
+    for value in await reads.applying(tenant_id, names, at):
+        version = version_of_fact(decode_fact(value).data)
+        book.add(version)
+        if version not in book.versions(version.id):
+            detail = f"Version {version.version} of {version.id} was written by a newer release than this one."
+            raise Problem(Code.READS_UNAVAILABLE, detail)
+    return effective(book, whom, at, kind=kind)
 
 
 def _fields(row: ConfigRow) -> dict[str, Any]:

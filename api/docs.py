@@ -38,11 +38,13 @@ DESCRIPTION: Final = (
 )
 
 
-class _Doc(BaseModel):
+class Doc(BaseModel):
+    """What all shapes share: no other members."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class AsOfDoc(_Doc):
+class AsOfDoc(Doc):
     """The position of the log that an answer reflects."""
 
     partition: int
@@ -70,7 +72,7 @@ class EligibilityDoc(BaseModel):
     configs: dict[str, int] = {}
 
 
-class AnswerDoc(_Doc):
+class AnswerDoc(Doc):
     """What a command came to."""
 
     command_id: str
@@ -88,7 +90,7 @@ class AnswerDoc(_Doc):
     eligibility: EligibilityDoc | None = None
 
 
-class FieldErrorDoc(_Doc):
+class FieldErrorDoc(Doc):
     """One thing wrong with a request."""
 
     loc: list[str | int]
@@ -109,7 +111,7 @@ class ProblemDoc(BaseModel):
     eligibility: EligibilityDoc | None = None
 
 
-class BudgetDoc(_Doc):
+class BudgetDoc(Doc):
     """
     One currency.
 
@@ -126,7 +128,7 @@ class BudgetDoc(_Doc):
     available: str
 
 
-class ReservationDoc(_Doc):
+class ReservationDoc(Doc):
     """One open reservation; one without a currency holds a place only."""
 
     currency: str | None
@@ -136,7 +138,7 @@ class ReservationDoc(_Doc):
     workflow_id: str | None
 
 
-class SettlementDoc(_Doc):
+class SettlementDoc(Doc):
     """Charges of one currency by stage, and what is left of prepaid money (credits are spent first)."""
 
     prepaid: str
@@ -144,7 +146,7 @@ class SettlementDoc(_Doc):
     pending: str
 
 
-class ChargeDoc(_Doc):
+class ChargeDoc(Doc):
     """One unsettled charge."""
 
     currency: str
@@ -153,7 +155,7 @@ class ChargeDoc(_Doc):
     incurred_at: int
 
 
-class CounterDoc(_Doc):
+class CounterDoc(Doc):
     """What one limit has counted since its window began."""
 
     start: int
@@ -161,7 +163,7 @@ class CounterDoc(_Doc):
     amount: str
 
 
-class ConfigHeadDoc(_Doc):
+class ConfigHeadDoc(Doc):
     """The newest version of a config."""
 
     type: str
@@ -171,7 +173,7 @@ class ConfigHeadDoc(_Doc):
     effective_at: int
 
 
-class EntityDoc(_Doc):
+class EntityDoc(Doc):
     """State of an entity; at most 1,000 reservations and 1,000 charges are shown."""
 
     entity: dict[str, Any]
@@ -190,7 +192,7 @@ class EntityDoc(_Doc):
     as_of: AsOfDoc
 
 
-class HeldDoc(_Doc):
+class HeldDoc(Doc):
     """One open reservation; `currency` null: it holds a place only."""
 
     reservation_id: str
@@ -202,7 +204,7 @@ class HeldDoc(_Doc):
     workflow_id: str | None
 
 
-class ReservationsDoc(_Doc):
+class ReservationsDoc(Doc):
     """Open reservations, the oldest first; `open`: how many there are; `next`: where to go on."""
 
     reservations: list[HeldDoc]
@@ -211,7 +213,7 @@ class ReservationsDoc(_Doc):
     as_of: AsOfDoc
 
 
-class IncurredDoc(_Doc):
+class IncurredDoc(Doc):
     """One unsettled charge."""
 
     charge_id: str
@@ -222,7 +224,7 @@ class IncurredDoc(_Doc):
     age_ms: int
 
 
-class ChargesDoc(_Doc):
+class ChargesDoc(Doc):
     """Unsettled charges, the oldest first, and their sums; `open`: how many there are of all stages; `next`: where to go on."""
 
     charges: list[IncurredDoc]
@@ -232,21 +234,21 @@ class ChargesDoc(_Doc):
     as_of: AsOfDoc
 
 
-class GrantedDoc(_Doc):
+class GrantedDoc(Doc):
     """A user's role."""
 
     user_id: str
     role: str
 
 
-class AccessDoc(_Doc):
+class AccessDoc(Doc):
     """Who has which role."""
 
     access: list[GrantedDoc]
     as_of: AsOfDoc
 
 
-class LimitedDoc(_Doc):
+class LimitedDoc(Doc):
     """One limit, and what it counted; null: nothing, or it is about what is in flight or available."""
 
     rule: str
@@ -256,7 +258,7 @@ class LimitedDoc(_Doc):
     counted: CounterDoc | None
 
 
-class CapsDoc(_Doc):
+class CapsDoc(Doc):
     """Every limit that has a say, and the versions of the configs that say so."""
 
     limits: list[LimitedDoc]
@@ -264,45 +266,7 @@ class CapsDoc(_Doc):
     as_of: AsOfDoc
 
 
-class ConfigBodyDoc(BaseModel):
-    """One version of a config as its fact has it."""
-
-    id: str
-    type: str
-    scope: str
-    applies_to: str
-    tenant_id: str
-    version: int
-    effective_at: int
-    settings: dict[str, Any]
-    name: str | None = None
-
-
-class ConfigOutDoc(_Doc):
-    """One version and until when it holds; null: no later one is known."""
-
-    config: ConfigBodyDoc
-    superseded_at: int | None
-    fact_id: str
-    recorded_at: int
-
-
-class ConfigDoc(ConfigOutDoc):
-    """The version of a config at a moment."""
-
-    complete: bool
-    as_of: AsOfDoc
-
-
-class ConfigsDoc(_Doc):
-    """The configs in force at a moment, in the order of their ids."""
-
-    configs: list[ConfigOutDoc]
-    at: int
-    next_after: str | None
-
-
-class FactsDoc(_Doc):
+class FactsDoc(Doc):
     """A page of facts, each as it is stored."""
 
     facts: list[dict[str, Any]]
@@ -312,7 +276,7 @@ class FactsDoc(_Doc):
     as_of: AsOfDoc
 
 
-class UsedDoc(_Doc):
+class UsedDoc(Doc):
     """A version of a config that a decision looked at; `intact`: the fact that wrote it is what its hash says."""
 
     id: str
@@ -326,7 +290,7 @@ class UsedDoc(_Doc):
     intact: bool
 
 
-class SideDoc(_Doc):
+class SideDoc(Doc):
     """The entity before or after; `balance` is of the decision's currency, null where it has none."""
 
     seq: int
@@ -337,7 +301,7 @@ class SideDoc(_Doc):
     limits: list[LimitDoc]
 
 
-class DifferenceDoc(_Doc):
+class DifferenceDoc(Doc):
     """A member of the fact that comes out otherwise; null: it is not there."""
 
     member: str
@@ -345,7 +309,7 @@ class DifferenceDoc(_Doc):
     recomputed: Any
 
 
-class ChainDoc(_Doc):
+class ChainDoc(Doc):
     """The hash chain from the ledger's first fact to this one; `followed`: the next one names it, null: there is none yet."""
 
     holds: bool
@@ -355,7 +319,7 @@ class ChainDoc(_Doc):
     followed: bool | None
 
 
-class WhereDoc(_Doc):
+class WhereDoc(Doc):
     """Position in the log, and the claim under which it was written."""
 
     partition: int
@@ -363,7 +327,7 @@ class WhereDoc(_Doc):
     epoch: int
 
 
-class ReceiptDoc(_Doc):
+class ReceiptDoc(Doc):
     """
     A decision, decided again.
 
@@ -409,13 +373,13 @@ class ItemDoc(BaseModel):
     errors: list[FieldErrorDoc] | None = None
 
 
-class BatchDoc(_Doc):
+class BatchDoc(Doc):
     """The answers in the order of the commands."""
 
     results: list[ItemDoc]
 
 
-class ReadyDoc(_Doc):
+class ReadyDoc(Doc):
     """Everything that requests need is there."""
 
     status: str

@@ -239,6 +239,24 @@ _CONFIG_VERSION: Final = {
 }
 CONFIG: Final[dict[str, Any]] = {**_CONFIG_VERSION, "complete": True, "as_of": AS_OF}
 CONFIGS: Final[dict[str, Any]] = {"configs": [_CONFIG_VERSION], "at": 1_800_000_000_000, "next_after": None}
+_SOURCE: Final = {"version": 1, "applies_to": "account", "effective_at": 1_799_971_200_000, "name": None, "is_off": False}
+EFFECTIVE: Final[dict[str, Any]] = {
+    "at": 1_800_000_000_000,
+    "until": 1_802_563_200_000,
+    "settings": {
+        "routing": {
+            "strategy": "first",
+            "candidates": [
+                {"asset_id": None, "tool_id": "tool_fast", "weight": None, "max_price": "0.02"},
+                {"asset_id": None, "tool_id": "tool_slow", "weight": None, "max_price": None},
+            ],
+        }
+    },
+    "configs": [
+        {**_SOURCE, "id": "cfg_allowed", "type": "routing", "scope": "platform"},
+        {**_SOURCE, "id": "cfg_ours", "type": "routing", "scope": "tenant", "version": 4, "name": "cheap first"},
+    ],
+}
 FACTS: Final[dict[str, Any]] = {
     "facts": [
         {

@@ -39,3 +39,18 @@ SELECT config_id, config::text, superseded_at, fact_id, recorded_at
    AND ledger_id > %(after)s
  ORDER BY ledger_id
  LIMIT %(limit)s
+
+-- name: applying
+-- The facts themselves, for what they come to together is found by the code that decides. An array instead of a join: so the
+-- view's window is put over these ledgers only. What jsonb cannot hold (`config` is NULL) is always among them.
+SELECT value
+  FROM config_versions v
+  JOIN facts ON facts.id = v.fact_id
+ WHERE v.tenant_id IN (%(tenant_id)s, %(platform)s) AND (v.tenant_id = %(tenant_id)s OR v.scope = 'platform' OR v.config IS NULL)
+   AND v.ledger_id = ANY(ARRAY(
+       SELECT ledger_id
+         FROM facts
+        WHERE type = 'config' AND subtype = 'versioned' AND tenant_id IN (%(tenant_id)s, %(platform)s)
+          AND (data -> 'config' ->> 'applies_to' IS NULL OR data -> 'config' ->> 'applies_to' = ANY(%(names)s::text[]))
+       ))
+   AND (v.config IS NULL OR v.superseded_at IS NULL OR v.superseded_at > greatest(v.effective_at, %(at)s))

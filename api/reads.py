@@ -85,6 +85,13 @@ class Reads(Protocol):
         """The tenant's configs and those of the platform, each in the version of the moment, in the order of their ids."""
         ...
 
+    async def applying(self, tenant_id: str, names: Sequence[str], at: int) -> Sequence[bytes]:
+        """
+        Facts `config/versioned`, of the tenant or of platform scope, of all configs that apply to one of the names: of each at
+        least the version of the moment, and those that are to come after it.
+        """
+        ...
+
     def history(self, tenant_id: str) -> History:
         """The tenant's facts from the first on, for a receipt."""
         ...
@@ -133,6 +140,10 @@ class PostgresReads:
     async def configs(self, tenant_id: str, window: ConfigsWindow) -> Sequence[ConfigRow]:
         rows = await self._ask("configs", {"tenant_id": tenant_id, "platform": PLATFORM_TENANT, **window._asdict()})
         return [ConfigRow(*row) for row in rows]
+
+    async def applying(self, tenant_id: str, names: Sequence[str], at: int) -> Sequence[bytes]:
+        given = {"tenant_id": tenant_id, "platform": PLATFORM_TENANT, "names": list(names), "at": at}
+        return [value for (value,) in await self._ask("applying", given)]
 
     def history(self, tenant_id: str) -> History:
         return PostgresHistory(self._run, tenant_id)

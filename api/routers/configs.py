@@ -6,39 +6,43 @@ from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import Response
 
 from api.answers import JSON, answer_response, encode
-from api.configs import PAGE_MAX, Asked, Which, many_configs, one_config
-from api.docs import ConfigDoc, ConfigsDoc
-from api.examples import CONFIG, CONFIGS, DONE, PUT_CONFIG
+from api.config_docs import ConfigDoc, ConfigsDoc, EffectiveDoc
+from api.configs import PAGE_MAX, Asked, Which, many_configs, one_config, settings_in_force
+from api.examples import CONFIG, CONFIGS, DONE, EFFECTIVE, PUT_CONFIG
 from api.gateway import Gateway, command_id, fields_of, ledger_of, needs
 from api.keys import Scope as KeyScope
 from api.middleware import caller_of
 from api.reads import ConfigsWindow, Reads
-from api.routers.params import IdempotencyKey, decided, ok, read_of
+from api.routers.params import EntityId, IdempotencyKey, decided, ok, read_of
 from api.schemas import PutConfigBody
 from z0.clock import Clock
 from z0.domain.answer import Answer
 from z0.domain.commands import TIMESTAMP_MAX, PutConfig
 from z0.domain.facts import ConfigType, Scope
+from z0.domain.outcome import Outcome
 
 ConfigId = Annotated[str, Path(description="Config id.", examples=["cfg_daily"])]
 At = Annotated[
     int | None,
     Query(ge=0, le=TIMESTAMP_MAX, description="Unix milliseconds, past or future; now where it is not given."),
 ]
-_Type = Literal["budget", "cap", "pricing", "access", "routing", "invariant"]
+OfType = Annotated[
+    Literal["budget", "cap", "pricing", "access", "routing", "invariant"] | None, Query(description="Of this type only.")
+]
 
 
 def routes(gateway: Gateway, reads: Reads, clock: Clock) -> APIRouter:
     """The routes of configs."""
-    router = APIRouter(prefix="/v1/configs", tags=["configs"])
+    router = APIRouter(prefix="/v1", tags=["configs"])
     _writes(router, gateway)
     _one(router, gateway, reads)
     _many(router, reads, clock)
+    _in_force(router, gateway, reads)
     return router
 
 
 def _writes(router: APIRouter, gateway: Gateway) -> None:
-    @router.post("/{config_id}", summary="Write the next version", responses=decided(DONE))
+    @router.post("/configs/{config_id}", summary="Write the next version", responses=decided(DONE))
     async def put_config(
         request: Request,
         config_id: ConfigId,
@@ -55,7 +59,7 @@ def _writes(router: APIRouter, gateway: Gateway) -> None:
 
 
 def _one(router: APIRouter, gateway: Gateway, reads: Reads) -> None:
-    @router.get("/{config_id}", summary="The version at a moment", responses=ok(ConfigDoc, CONFIG) | read_of())
+    @router.get("/configs/{config_id}", summary="The version at a moment", responses=ok(ConfigDoc, CONFIG) | read_of())
     async def read_config(
         request: Request,
         config_id: ConfigId,
@@ -76,11 +80,11 @@ def _one(router: APIRouter, gateway: Gateway, reads: Reads) -> None:
 
 
 def _many(router: APIRouter, reads: Reads, clock: Clock) -> None:
-    @router.get("", summary="Configs in force", responses=ok(ConfigsDoc, CONFIGS) | read_of())
+    @router.get("/configs", summary="Configs in force", responses=ok(ConfigsDoc, CONFIGS) | read_of())
     async def list_configs(
         request: Request,
         at: At = None,
-        type: Annotated[_Type | None, Query(description="Configs of this type only.")] = None,  # noqa: A002 - the name on the wire
+        type: OfType = None,  # noqa: A002 - the name on the wire
         after: Annotated[str, Query(description="Configs with a higher id; `next_after` of the page before.")] = "",
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX, description="Configs on one page.")] = 100,
     ) -> Response:
@@ -90,6 +94,32 @@ def _many(router: APIRouter, reads: Reads, clock: Clock) -> None:
         window = ConfigsWindow(moment, limit, type, _above(after))
         found = await many_configs(reads, caller_of(request).tenant_id, window)
         return Response(encode(found), 200, None, JSON)
+
+
+def _in_force(router: APIRouter, gateway: Gateway, reads: Reads) -> None:
+    @router.get(
+        "/entities/{entity_id}/configs", summary="What holds for an entity", responses=ok(EffectiveDoc, EFFECTIVE) | read_of()
+    )
+    async def read_settings_in_force(
+        request: Request,
+        entity_id: EntityId,
+        at: At = None,
+        type: OfType = None,  # noqa: A002 - the name on the wire
+    ) -> Response:
+        """
+        The settings that a decision of that moment would use: of platform, tenant and entity scope, narrowed, with the versions
+        that they come from. Routing: the candidates that all scopes leave, in order, to be tried one after the other. Caps and
+        invariants: all of them, since each counts by itself.
+
+        As far as the query store has them; the future is as it is scheduled now.
+        """
+        answer = await gateway.read(request, entity_id)
+        if answer.outcome is not Outcome.ACCEPTED:
+            return answer_response(answer, request.url.path)
+        moment = at if at is not None else answer.recorded_at
+        kind = ConfigType(type) if type is not None else None
+        whom = caller_of(request).tenant_id, answer.ledger_id
+        return Response(encode(await settings_in_force(reads, whom, moment, kind=kind)), 200, None, JSON)
 
 
 def _above(after: str) -> str:

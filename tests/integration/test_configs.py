@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from msgspec import Raw
@@ -159,6 +161,49 @@ async def test_a_person_writes_and_looks_at_configs_on_the_command_line(stack: C
     listed = await z0(stack, "config", "list", "--tenant", tag, "--json")
     assert [json.loads(line)["version"] for line in listed.stdout.splitlines()] == [1]
     assert config in (await z0(stack, "config", "list")).stdout
+
+
+def routes(*tools: str) -> dict[str, Any]:
+    return {"candidates": [{"tool_id": f"tool_{name}"} for name in tools]}
+
+
+def tools(body: dict[str, Any]) -> list[str]:
+    return [candidate["tool_id"].removeprefix("tool_") for candidate in body["settings"]["routing"]["candidates"]]
+
+
+async def test_a_router_asks_where_an_entitys_requests_may_go_over_http_and_on_the_command_line(stack: Config) -> None:
+    """Narrowed over the scopes, as it was before and as it is scheduled; both ways say the same."""
+    tag = uuid.uuid4().hex[:10]
+    whose, entity = ("--tenant", tag), f"acct_{tag}"
+    assert (await z0(stack, "tenant", "create", tag)).returncode == 0
+    made = await z0(stack, "key", "create", *whose, "--json")
+    async with httpx.AsyncClient(base_url=stack.api_url, headers={"X-API-Key": json.loads(made.stdout)["key"]}) as http:
+        assert (await http.post("/v1/entities", json={"id": entity})).status_code == 200
+        path, before = f"/v1/entities/{entity}/configs?type=routing", int(time.time() * 1000) - 60_000
+        for config, said, more in (
+            ("all", routes("a", "b", "c"), ("--applies-to", "account")),
+            ("one", routes("c", "a"), ("--entity", entity)),
+            ("one", routes("a"), ("--entity", entity, "--at", "2037-01-01T00:00:00Z")),
+        ):
+            done = await z0(stack, "config", "put", f"cfg_{config}_{tag}", json.dumps(said), *whose, "--type", "routing", *more)
+            assert done.returncode == 0, done.stderr
+
+        async def narrowed() -> dict[str, Any] | None:
+            found: dict[str, Any] = (await http.get(path)).json()
+            return found if len(found["configs"]) == 2 and found["until"] is not None else None
+
+        found = await until(narrowed, "the configs are in Postgres")
+        assert tools(found) == ["c", "a"]
+        later = (await http.get(f"{path}&at={found['until']}")).json()
+        assert (tools(later), [source["version"] for source in later["configs"]]) == (["a"], [1, 2])
+        assert (await http.get(f"{path}&at={before}")).json()["settings"] == {"routing": None}
+        at = ("--type", "routing", "--at", str(found["until"]), "--json")
+
+        async def the_same() -> bool:
+            done = await z0(stack, "config", "effective", entity, *whose, *at)
+            return bool(json.loads(done.stdout) == later)
+
+        await until(the_same, "the command line says the same")
 
 
 async def z0(config: Config, *arguments: str) -> "subprocess.CompletedProcess[str]":

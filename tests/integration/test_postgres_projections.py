@@ -12,7 +12,9 @@ from tests.facts import NOW_MS, FactLog, proof_of
 from tests.integration.test_api_servers import _replicate, url
 from tests.integration.test_reconcile import copy, store
 from z0.client.memory import MemoryLedger
+from z0.codec import decode_fact
 from z0.domain.commands import AddBudget, Confirm, CreateEntity, Reserve
+from z0.domain.config import version_of_fact
 from z0.domain.entity import Entity
 from z0.domain.ids import EntityType
 from z0.domain.outcome import Outcome
@@ -55,6 +57,14 @@ async def shown_by_the_api(store: str) -> None:
         assert [row.config_id for row in await reads.configs("tenant_1", window._replace(after="config_cfg_1"))] == ["cfg_all"]
         for other in (window._replace(type="budget"), window._replace(at=1)):
             assert await reads.configs("tenant_1", other) == []
+        names = ("*", "account", "acct_1")
+        for at, numbers in ((99, {1, 3, 4}), (150, {1, 3, 4}), (200, {3, 4}), (900, {4})):
+            facts = await reads.applying("tenant_1", names, at)
+            found = [version_of_fact(decode_fact(value).data) for value in facts]
+            assert {one.version for one in found if one.id == "cfg_1"} == numbers
+            assert {one.id for one in found} == {"cfg_1", "cfg_all"}
+        assert await reads.applying("tenant_1", ("*", "asset"), 200) == []
+        assert len(await reads.applying("tenant_2", names, 200)) == 1
         # `cfg_all` is the platform's, for everybody.
         assert [row.config_id for row in await reads.configs("tenant_2", window)] == ["cfg_all"]
 
@@ -122,6 +132,19 @@ async def test_versions_of_a_config_end_where_a_later_one_begins_also_one_that_n
     ]
     await shown_by_the_api(store)
     assert rows(store, "SELECT id, type, tenant_id FROM entities") == [("cfg_1", "config", "tenant_1")]
+
+
+async def test_a_config_that_jsonb_cannot_hold_still_holds_for_its_entity(store: str) -> None:
+    """Its stored bytes are among those that apply, also after the versions that jsonb can hold."""
+    log = FactLog()
+    log.fact(0, "cfg_1", "config/versioned", data=version(1, 100))
+    log.fact(0, "cfg_1", "config/versioned", data=version(2, 200, name="a\0b"))
+    await copy(store, log)
+    assert rows(store, "SELECT data IS NULL FROM facts ORDER BY seq") == [(False,), (True,)]
+    async with PostgresReads(store) as reads:
+        facts = await reads.applying("tenant_1", ("account",), 500)
+        assert {version_of_fact(decode_fact(value).data).version for value in facts} == {1, 2}
+        assert await reads.applying("tenant_2", ("account",), 500) == []
 
 
 async def test_a_transfer_leaves_one_balance_and_comes_to_the_other_and_is_spent_on_neither(store: str) -> None:

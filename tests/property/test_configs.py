@@ -1,19 +1,24 @@
 """What always holds of configs: the strictest counts, order is of no account, windows tile time, what is remembered is true."""
 
+from decimal import Decimal
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.config_world import NOW, book, version
 from tests.unit.test_log_world import values
 from z0.configs.book import Book
+from z0.configs.effective import effective
+from z0.configs.resolve import versions_in
 from z0.configs.windows import _zone_names, bounds_of
 from z0.domain.commands import OPS
-from z0.domain.config import ConfigVersion, Settings
+from z0.domain.config import ConfigVersion, RoutingSettings, Settings
 from z0.domain.config_rules import Problem, read_settings
-from z0.domain.narrowing import loosens
-from z0.domain.policy import Policy, Window
+from z0.domain.facts import ConfigType
+from z0.domain.narrowing import loosens, narrow_routing
+from z0.domain.policy import FOR_EVER_MS, Policy, Window
 
 FAST = settings(max_examples=150, deadline=None)
 TENANTS = ("tenant_1", "tenant_2")
@@ -40,11 +45,22 @@ pricings = st.fixed_dictionaries(
 accesses = st.dictionaries(st.sampled_from(["r", "s"]), st.lists(st.sampled_from(["*", "read", "reserve", "settle"]))).map(
     lambda roles: {"roles": roles}
 )
+candidates = st.builds(
+    lambda asset, price: {"asset_id": f"asset_{asset}"} | ({"max_price": price} if price else {}),
+    st.sampled_from("123"),
+    st.sampled_from(["", "1", "2.5", "2.50"]),
+)
+routings = st.builds(
+    lambda ways, strategy: {"candidates": ways, "strategy": strategy},
+    st.lists(candidates, max_size=4),
+    st.sampled_from(["first", "cheapest", "weighted"]),
+)
 SETTINGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "budget": budgets,
     "cap": caps,
     "pricing": pricings,
     "access": accesses,
+    "routing": routings,
 }
 targets = st.sampled_from([("platform", "*"), ("platform", "account"), ("tenant", "*"), ("tenant", "asset"), ("tenant", "key")])
 
@@ -99,6 +115,38 @@ def test_what_is_remembered_is_what_would_be_found_anew(made: list[ConfigVersion
             policy = remembering.policy(tenant, ledger, at)
             assert shown(policy) == shown(remembering.uncached(tenant, ledger, at))
             assert policy.until_ms > at
+
+
+@FAST
+@given(made=configs(), at=st.integers(NOW - 7, NOW + 7))
+def test_a_reader_is_shown_what_comes_from_the_versions_that_decide(made: list[ConfigVersion], at: int) -> None:
+    """At any moment, until the same end; and of each type what that type's configs say."""
+    of_all = book(*made)
+    for ledger in LEDGERS:
+        policy, shown_to_a_reader = of_all.policy("tenant_1", ledger, at), effective(of_all, ("tenant_1", ledger), at)
+        assert {one.id: one.version for one in shown_to_a_reader.configs} == versions_in(policy.versions)
+        assert (shown_to_a_reader.until or FOR_EVER_MS) == policy.until_ms
+        for kind in ConfigType:
+            assert effective(of_all, ("tenant_1", ledger), at, kind=kind).settings == {kind: shown_to_a_reader.settings[kind]}
+
+
+@FAST
+@given(said=st.lists(routings, min_size=1, max_size=3))
+def test_a_request_goes_only_where_every_scope_lets_it_and_at_no_higher_price(said: list[dict[str, Any]]) -> None:
+    """In the order of the narrowest, each candidate once."""
+    narrowed = narrow_routing([msgspec.convert(one, RoutingSettings) for one in said])
+    assert narrowed is not None
+    names = [one.asset_id for one in narrowed.candidates]
+    everywhere = set.intersection(*({way["asset_id"] for way in one["candidates"]} for one in said))
+    assert names == [name for name in dict.fromkeys(way["asset_id"] for way in said[-1]["candidates"]) if name in everywhere]
+    for one in narrowed.candidates:
+        prices = [
+            Decimal(way["max_price"])
+            for of in said
+            for way in of["candidates"]
+            if way["asset_id"] == one.asset_id and "max_price" in way
+        ]
+        assert (Decimal(one.max_price) if one.max_price else None) == min(prices, default=None)
 
 
 def of(kind: str, said: Any) -> Settings:

@@ -39,6 +39,7 @@ PROMISED = {
     ("post", "/v1/configs/{config_id}"),
     ("get", "/v1/configs/{config_id}"),
     ("get", "/v1/configs"),
+    ("get", "/v1/entities/{entity_id}/configs"),
     ("get", "/v1/decisions/{decision_id}"),
     ("post", "/v1/commands"),
     ("post", "/v1/commands/batch"),
@@ -124,7 +125,7 @@ def test_every_code_of_the_api_has_a_status_a_meaning_and_a_name_that_no_outcome
 
 def test_the_query_file_holds_the_queries_that_are_asked() -> None:
     queries = load_queries()
-    assert queries.keys() == {"ping", "head", "facts", "config", "configs"}
+    assert queries.keys() == {"ping", "head", "facts", "config", "configs", "applying"}
     assert all("tenant_id = %(tenant_id)s" in text for name, text in queries.items() if name != "ping")
 
 

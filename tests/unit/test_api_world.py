@@ -81,6 +81,18 @@ class MemoryReads:
         ]
         return sorted(found)[: window.limit]
 
+    async def applying(self, tenant_id: str, names: Sequence[str], at: int) -> Sequence[bytes]:
+        found = []
+        for row, of in self._versions({tenant_id, PLATFORM_TENANT}, None):
+            is_over = row.superseded_at is not None and row.superseded_at <= max(at, of["effective_at"])
+            if of["applies_to"] in names and not is_over and (of["tenant_id"] == tenant_id or of["scope"] == "platform"):
+                found.append(self._value(row.fact_id))
+        return found
+
+    def _value(self, fact_id: str) -> bytes:
+        records = (record for log in self._ledger.log.records for record in log if record.key != CLAIM_KEY)
+        return next(record.value for record in records if decode_fact(record.value).id == fact_id)
+
     def _versions(self, tenants: set[str], ledger_id: str | None) -> list[tuple[ConfigRow, dict[str, Any]]]:
         """Every version that is shown, with until when it holds."""
         records = [r for log in self._ledger.log.records for r in log if r.key != CLAIM_KEY]

@@ -1,10 +1,12 @@
 """`z0 config` without servers: what a person may type."""
 
+import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from tests.unit.config_world import NOW, book, version
 from z0.cli.configs import moment, read_settings_text
 from z0.cli.main import app
 from z0.errors import Z0Error
@@ -64,3 +66,21 @@ def test_an_id_that_is_no_configs_is_refused() -> None:
     for arguments in (["put", "acct_1", CAP, "--type", "cap", "--tenant", "acme"], ["get", "acct_1"]):
         done = CliRunner().invoke(app, ["config", *arguments])
         assert "no id of a config" in str(done.exception)
+
+
+def test_whose_settings_are_asked_for_must_be_clear() -> None:
+    """An entity, and its tenant."""
+    for arguments, word in ((["acct_1"], "say whose"), (["acct", "--tenant", "acme"], "acct")):
+        done = CliRunner().invoke(app, ["config", "effective", *arguments])
+        assert isinstance(done.exception, Z0Error)
+        assert word in str(done.exception)
+
+
+def test_a_person_is_shown_what_holds_for_an_entity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the copy that workers decide by; `--json` is the same on one line."""
+    routes = {"candidates": [{"tool_id": "tool_1"}]}
+    monkeypatch.setattr("z0.cli.configs._book", lambda: book(version(routes, "routing", tenant="tenant_acme")))
+    asked = ["config", "effective", "acct_1", "--tenant", "acme", "--type", "routing", "--at", str(NOW)]
+    done, as_json = CliRunner().invoke(app, asked), CliRunner().invoke(app, [*asked, "--json"])
+    assert json.loads(done.stdout)["settings"]["routing"]["candidates"][0]["tool_id"] == "tool_1"
+    assert (json.loads(as_json.stdout), as_json.stdout.count("\n")) == (json.loads(done.stdout), 1)

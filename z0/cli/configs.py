@@ -50,6 +50,13 @@ Examples, with SETTINGS as JSON, as a file, or `-` for standard input:
 
     z0 config put cfg_daily --tenant acme --type cap --applies-to account '{}'        switches it off
 """
+EFFECTIVE_EXAMPLES = """
+Examples:
+
+    z0 config effective acct_7 --tenant acme --type routing        where its requests may go, in order
+
+    z0 config effective acct_7 --tenant acme --at 2027-01-01T00:00:00Z --json | jq .settings.budget
+"""
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +66,7 @@ def register(app: typer.Typer) -> None:
     group.command("put", help=f"{put.__doc__}\n{PUT_EXAMPLES}", epilog="Settings of each type: docs/reference/configs.md")(put)
     group.command("get")(get)
     group.command("list")(list_)
+    group.command("effective", help=f"{effective.__doc__}\n{EFFECTIVE_EXAMPLES}")(effective)
 
 
 def put(
@@ -138,6 +146,27 @@ def list_(
         names = (version.id, str(version.version), version.type, version.scope, version.applies_to, version.tenant_id)
         table.add_row(*names, _text(start_ms), _text(end_ms), version.name or "")
     Console(width=150).print(table)
+
+
+def effective(
+    entity_id: Annotated[str, typer.Argument(metavar="ENTITY", help="Such as acct_7.")],
+    tenant: Annotated[str | None, typer.Option(help="Name of the tenant that it belongs to.")] = None,
+    platform: Annotated[bool, typer.Option("--platform", help="It belongs to the platform itself.")] = False,
+    kind: Annotated[ConfigType | None, typer.Option("--type", help="Settings of one type only.")] = None,
+    at: At = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what holds for one entity: the settings of platform, tenant and entity, narrowed as decisions use them."""
+    import msgspec
+
+    from z0.configs.effective import effective as found_for
+
+    try:
+        whom = _tenant(tenant, platform), ledger_id(entity_id)
+    except ValueError as error:
+        raise Z0Error(str(error)) from None
+    found = msgspec.json.encode(found_for(_book(), whom, _moment_or_now(at), kind=kind))
+    print((found if as_json else msgspec.json.format(found)).decode())
 
 
 def read_settings_text(given: str) -> Raw:

@@ -8,7 +8,7 @@ version comes into force. A platform's and a tenant's entities number in million
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from z0.configs.resolve import resolve, versions_in, versions_of
@@ -32,6 +32,14 @@ class _Remembered(NamedTuple):
     start_ms: int
     end_ms: int
     policy: Policy
+
+
+class InForce(NamedTuple):
+    """The configs that apply to an entity, each in its version of a moment, and from when to when these are the ones."""
+
+    configs: Sequence[Config]
+    start_ms: int
+    end_ms: int
 
 
 class Book:
@@ -109,11 +117,17 @@ class Book:
         return self._find(tenant_id, ledger_id, at_ms).policy
 
     def _find(self, tenant_id: str, ledger_id: str, at_ms: int) -> _Remembered:
+        configs, start_ms, end_ms = self.in_force(tenant_id, ledger_id, at_ms)
+        return _Remembered(start_ms, end_ms, resolve(configs, end_ms))
+
+    def in_force(self, tenant_id: str, ledger_id: str, at_ms: int, *, kind: ConfigType | None = None) -> InForce:
+        """What a policy of that moment is made from; of one type, if it is given."""
         applying = [[c.version for c in self._versions[config_id].values()] for config_id in self._applying(tenant_id, ledger_id)]
+        applying = [versions for versions in applying if kind in (None, versions[0].type)]
         periods = [period for versions in applying if (period := effective_at(versions, at_ms)) is not None]
         end_ms = min((next_change(versions, at_ms) for versions in applying), default=NO_POLICY.until_ms)
         start_ms = max((period.start_ms for period in periods), default=0)
-        return _Remembered(start_ms, end_ms, resolve([self._config(period) for period in periods], end_ms))
+        return InForce([self._config(period) for period in periods], start_ms, end_ms)
 
     def _config(self, period: Period) -> Config:
         return self._versions[period.version.id][period.version.version]

@@ -4,7 +4,7 @@ From configs to a policy. Owns: putting together what several configs say.
 Does not own: how the settings of one type narrow (`z0.domain.narrowing`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -33,16 +33,16 @@ def resolve(configs: Iterable[Config], until_ms: int = FOR_EVER_MS) -> Policy:
     ordered = in_order(configs)
     if not ordered:
         return NO_POLICY if until_ms == FOR_EVER_MS else Policy(until_ms=until_ms)
-    budget = narrow_budgets(_of(BudgetSettings, ordered))
+    budget = narrow_budgets(settings_of(BudgetSettings, ordered))
     return Policy(
         overdraft_units=budget.overdraft_units,
         tops_up=budget.tops_up,
         ttl_ms_default=budget.ttl_ms_default,
         ttl_ms_max=budget.ttl_ms_max,
-        limits=tuple(limit for config in ordered for limit in _limits(config)),
-        access=narrow_access(_of(AccessSettings, ordered)),
+        limits=tuple(_limit(config_id, zone, limit) for config_id, zone, limit in limits_of(ordered)),
+        access=narrow_access(settings_of(AccessSettings, ordered)),
         prices=narrow_prices(ordered),
-        checks=tuple(check_of(settings) for settings in _of(InvariantSettings, ordered)),
+        checks=tuple(check_of(settings) for settings in settings_of(InvariantSettings, ordered)),
         versions=versions_of(ordered),
         until_ms=until_ms,
     )
@@ -58,19 +58,26 @@ def versions_in(raw: Raw) -> Mapping[str, int]:
     return msgspec.json.decode(raw, type=dict[str, int]) if bytes(raw) else {}
 
 
-def _of(kind: type[S], configs: Sequence[Config]) -> list[S]:
+def settings_of(kind: type[S], configs: Sequence[Config]) -> list[S]:
+    """The settings of one type, without those that are switched off."""
     return [config.settings for config in configs if isinstance(config.settings, kind)]
 
 
-def _limits(config: Config) -> list[Limit]:
-    if not isinstance(config.settings, CapSettings):
-        return []
-    return [_limit(config.version.id, config.settings.timezone, limit) for limit in config.settings.limits]
+def limits_of(configs: Iterable[Config]) -> Iterator[tuple[str, str, LimitSettings]]:
+    """All limits: they count side by side. Each with its config's id and time zone."""
+    for version, settings in configs:
+        if isinstance(settings, CapSettings):
+            yield from ((version.id, settings.timezone, limit) for limit in settings.limits)
+
+
+def limit_key(config_id: str, limit: LimitSettings) -> str:
+    """Under which a limit is counted."""
+    return f"{config_id}/{limit.name}"
 
 
 def _limit(config_id: str, timezone: str, limit: LimitSettings) -> Limit:
     return Limit(
-        key=f"{config_id}/{limit.name}",
+        key=limit_key(config_id, limit),
         counts=limit.counts,
         window=limit.window,
         bounds=bounds_of(limit.window, timezone),

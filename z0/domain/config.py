@@ -161,9 +161,11 @@ class Candidate(Settings, frozen=True, omit_defaults=True):
 
 class RoutingSettings(Settings, frozen=True, omit_defaults=True):
     """
-    Where a request may go. Kept, versioned and written on decisions; the one who routes evaluates it, not the ledger.
+    Where a request may go. Kept, versioned and written on decisions; the one who routes evaluates it, not the ledger: it asks
+    what holds for the entity, and tries the candidates one after the other.
 
-    Narrowing: the candidates that every scope names, with the lowest `max_price`.
+    Narrowing: the candidates that every scope names, each once and with its lowest `max_price`, in the order, with the weights
+    and the strategy of the narrowest. None left: nowhere.
     """
 
     candidates: Annotated[tuple[Candidate, ...], said("In the order of preference.")]

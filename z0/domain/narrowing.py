@@ -95,21 +95,27 @@ def _stricter(wider: Price | None, config: Config, settings: PricingSettings) ->
 
 
 def narrow_routing(all_settings: Sequence[RoutingSettings]) -> RoutingSettings | None:
-    """The candidates that all name, in the order and with the strategy of the last, each with its lowest `max_price`."""
+    """The candidates that all name, in the order and with the strategy of the last, each once and with its lowest `max_price`."""
     if not all_settings:
         return None
-    *wider, last = all_settings
-    kept = tuple(candidate for one in last.candidates if (candidate := _candidate(one, wider)) is not None)
+    last, once = all_settings[-1], dict[tuple[str | None, str | None], Candidate]()
+    for one in last.candidates:
+        once.setdefault(_way(one), one)
+    kept = tuple(candidate for one in once.values() if (candidate := _candidate(one, all_settings)) is not None)
     return RoutingSettings(kept, last.strategy)
 
 
-def _candidate(one: Candidate, wider: Sequence[RoutingSettings]) -> Candidate | None:
+def _way(one: Candidate) -> tuple[str | None, str | None]:
+    return one.asset_id, one.tool_id
+
+
+def _candidate(one: Candidate, all_settings: Sequence[RoutingSettings]) -> Candidate | None:
     prices = [] if one.max_price is None else [one.max_price]
-    for settings in wider:
-        same = next((c for c in settings.candidates if (c.asset_id, c.tool_id) == (one.asset_id, one.tool_id)), None)
-        if same is None:
+    for settings in all_settings:
+        same = [candidate for candidate in settings.candidates if _way(candidate) == _way(one)]
+        if not same:
             return None
-        prices += [] if same.max_price is None else [same.max_price]
+        prices += [candidate.max_price for candidate in same if candidate.max_price is not None]
     return Candidate(one.asset_id, one.tool_id, one.weight, min(prices, key=_units, default=None))
 
 
@@ -180,7 +186,8 @@ def _written_out(ops: Iterable[str]) -> set[str]:
 
 
 def _routing(wider: RoutingSettings, narrower: RoutingSettings) -> str | None:
-    for one in narrower.candidates:
+    own = narrow_routing([narrower])
+    for one in own.candidates if own is not None else ():
         kept = _candidate(one, [wider])
         if kept is None:
             return f"candidate {one.asset_id or one.tool_id}"

@@ -38,6 +38,10 @@ the command line: `z0 config`.
 - **Settings of `{{}}`** switch a config off, whatever its type.
 - Workers decide from a copy (`z0.configs`): a version counts some tenths of a second after it was accepted. Every fact names the
   configs and versions that its decision looked at, in `configs`.
+- **What holds** for an entity, narrowed, now, at a moment of the past, or as it is scheduled: over HTTP
+  `GET /v1/entities/{{id}}/configs?at=&type=`, on the command line `z0 config effective`. Both name the versions that it comes
+  from, and until when it holds. They read copies that follow the ledger: what was accepted some tenths of a second ago may not
+  be there yet. Caps and invariants are not one value: all of them are shown.
 - A retry of a priced command may name `config_id` and `config_version` of its first price, which must have been in force; all
   others are as they are now."""
 EXAMPLES: Final[dict[ConfigType, dict[str, Any]]] = {
