@@ -11,6 +11,8 @@ import pytest
 from z0.domain.outcome import Outcome
 from z0.log.ports import Record
 from z0.sim.auditor import audit
+from z0.sim.auditor.doors import KafkaDoor
+from z0.sim.broker import CommandRecord, Letter
 from z0.sim.evidence import Evidence
 from z0.sim.planning import plan_of
 from z0.sim.scenario import play
@@ -149,6 +151,22 @@ def test_the_auditor_notices_a_check_that_was_told_another_price_or_what_it_may_
     """It left no fact: the answer is all there is."""
     assert notices("price", lambda e: with_eligibility(e, b'"amount":"', b'"amount":"1'), (b'"eligible":true',))
     assert notices("access", lambda e: with_eligibility(e, b'"eligible":false', b'"eligible":true'), (CHECK_DENIED,))
+
+
+@pytest.mark.parametrize(
+    ("reasons", "is_noticed"), [(("bad_config", "config_loosens"), False), (("bad_config", "id_reused"), True)]
+)
+def test_letters_about_one_command_give_one_reason_but_of_a_config_that_may_have_missed_its_time(
+    reasons: tuple[str, str], is_noticed: bool
+) -> None:
+    """Its round was lost after the first letter: decided again later, it is in the past, or loosens nothing any more."""
+    key, found = b"config_cfg_1", list[str]()
+    command = {"op": "put_config", "id": "c", "tenant_id": "tenant_1", "ledger_id": key.decode()}
+    record = CommandRecord(0, key, msgspec.json.encode(command), (), 0)
+    letters = [Letter(b"z0.commands-0-0", msgspec.json.encode({"reason": reason}), 1.0) for reason in reasons]
+    door = KafkaDoor(lambda rule, text: found.append(text), {}, {}, lambda body: "")
+    door.check([[record]], [[0.0]], letters)
+    assert any("different reasons" in text for text in found) is is_noticed
 
 
 def test_the_auditor_shares_no_code_with_what_it_judges() -> None:

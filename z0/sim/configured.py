@@ -37,6 +37,8 @@ CONFIGS: Final = (
     (ConfigType.BUDGET, Scope.ENTITY),
     (ConfigType.PRICING, Scope.ENTITY),
     (ConfigType.INVARIANT, Scope.ENTITY),
+    (ConfigType.ROUTING, Scope.TENANT),
+    (ConfigType.ROUTING, Scope.ENTITY),
 )
 ACCESS: Final = frozenset(n for n, (kind, _) in enumerate(CONFIGS) if kind is ConfigType.ACCESS)
 PRICING: Final = frozenset(n for n, (kind, _) in enumerate(CONFIGS) if kind is ConfigType.PRICING)

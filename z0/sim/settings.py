@@ -15,6 +15,7 @@ METERS: Final = ("token", "second", "image")
 # Under a price of these, a product has more than 12 decimals, and some lie in the middle between two amounts.
 PRICES: Final = ("0.0000000000005", "0.000000000000125", "0.00037", "0.015", "0.25")
 ROLES: Final = ("viewer", "spender", "spender", "owner", "owner")
+TOOLS: Final = ("tool_1", "tool_2", "tool_3")
 GOVERNED: Final = ("append", "authorize", "check", "confirm", "deduct_budget", "release", "reserve", "settle")
 SCHEMAS: Final[Mapping[str, Settings]] = {
     "NEEDS_A_USER": {"required": ["user_id"]},
@@ -86,12 +87,18 @@ def _invariant(random: Random) -> Settings:
     return {"code": code, "fact_type": random.choice(FACT_TYPES[code]), "schema": SCHEMAS[code], "severity": severity}
 
 
+def _routing(random: Random) -> Settings:
+    """Some ways, in any order; no decision takes one, but every fact names the version."""
+    return {"candidates": [{"tool_id": tool} for tool in random.sample(TOOLS, random.randint(1, 3))]}
+
+
 _MAKERS: Final[Mapping[ConfigType, Callable[[Random], Settings]]] = {
     ConfigType.CAP: _cap,
     ConfigType.BUDGET: _budget,
     ConfigType.PRICING: _pricing,
     ConfigType.ACCESS: _access,
     ConfigType.INVARIANT: _invariant,
+    ConfigType.ROUTING: _routing,
 }
 
 
