@@ -36,7 +36,7 @@ from z0.domain.facts import Reference
 from z0.domain.fold import apply
 from z0.domain.money import parse_amount
 from z0.domain.outcome import Outcome
-from z0.domain.record import Asked, Place, fact_of
+from z0.domain.record import Asked, Place, change_by, fact_of
 from z0.domain.state import LedgerState
 from z0.log.claims import Claim, Floor, encode_claim
 from z0.log.ports import Record
@@ -119,7 +119,7 @@ class LogMaker:
         fact = fact_of(state, draft, place, answered)
         value, digest = encode_fact(fact)
         self.land(partition, command.ledger_id.encode(), value)
-        apply(state, fact, digest)
+        apply(state, change_by(fact, draft, place), digest)
         self.valid += 1
 
     def _place(self, ledger_id: str, partition: int) -> Place:

@@ -6,6 +6,7 @@ The hash covers the stored bytes, never re-encoded ones: `value[:-75] + b"}"` is
 """
 
 import re
+from collections.abc import Callable
 from hashlib import sha256
 from itertools import accumulate
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 import msgspec
 
 from z0.domain.commands import COMMAND_BYTES_MAX, OPS, Command
-from z0.domain.facts import Fact, StoredFact
+from z0.domain.facts import PlainFact, StoredFact
 from z0.domain.outcome import Outcome
 from z0.errors import FormatError
 
@@ -27,15 +28,17 @@ _NO_BRACKETS: Final = bytes(set(range(256)) - set(_DEEPER))
 HASH_MEMBER_BYTES: Final = len(b',"hash":""}') + 64
 DIGEST_HEX: Final = 32
 
-_encoder = msgspec.json.Encoder()
-_fact_decoder = msgspec.json.Decoder(StoredFact)
-_command_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+# `Final`, and methods already bound: compiled code looks up other names, and methods, by their text each time.
+_encode: Final = msgspec.json.Encoder().encode
+_decode_fact: Final = msgspec.json.Decoder(StoredFact).decode
+_decode_command: Final[Callable[[bytes], Command]] = msgspec.json.Decoder(Command).decode
+_sha256: Final = sha256
 
 
-def encode_fact(fact: Fact) -> tuple[bytes, str]:
+def encode_fact(fact: PlainFact) -> tuple[bytes, str]:
     """The stored bytes of a fact, and its hash in hex."""
-    body = _encoder.encode(fact)
-    digest = sha256(body).hexdigest()
+    body = _encode(fact)
+    digest = _sha256(body).hexdigest()
     return b"".join((body[:-1], b',"hash":"', digest.encode(), b'"}')), digest
 
 
@@ -47,7 +50,7 @@ def decode_fact(value: bytes) -> StoredFact:
         FormatError: the bytes are no fact.
     """
     try:
-        return _fact_decoder.decode(value)
+        return _decode_fact(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FormatError(f"not a fact: {error}") from error
 
@@ -59,7 +62,7 @@ def hash_of(value: bytes) -> str:
 
 def encode_command(command: Command) -> bytes:
     """The canonical bytes of a command: what producers send, what digests cover and what refusals quote."""
-    return _encoder.encode(command)
+    return _encode(command)
 
 
 # How the canonical bytes of a command begin that has no links: links stand before the id.
@@ -80,7 +83,7 @@ def decode_command(value: bytes) -> Command | Outcome:
     try:
         if not value.isascii():
             value.decode()  # msgspec does not look into `data`: bytes that are not UTF-8 would get into the log
-        return _command_decoder.decode(value)
+        return _decode_command(value)
     except msgspec.ValidationError as error:
         return _outcome_of(str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -105,4 +108,4 @@ def _outcome_of(message: str) -> Outcome:
 
 def digest_of(canonical: bytes) -> str:
     """Digest of a command's canonical bytes: the first 128 bits of SHA-256, in hex."""
-    return sha256(canonical).hexdigest()[:DIGEST_HEX]
+    return _sha256(canonical).hexdigest()[:DIGEST_HEX]

@@ -21,6 +21,7 @@ SWITCH: Final = "Z0_COMPILED"
 MODULES: Final = (
     "z0.codec",
     "z0.domain.appending",
+    "z0.domain.change",
     "z0.domain.check",
     "z0.domain.decide",
     "z0.domain.draft",

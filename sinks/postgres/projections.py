@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from z0.domain.change import change_of
 from z0.domain.deltas import add_delta, budget_delta
 from z0.domain.entity import Entity
 from z0.domain.facts import RESERVED_STAGES, FactType, StoredFact
@@ -115,7 +116,7 @@ def fold_entities(stored: Mapping[str, EntityRow], facts: Iterable[tuple[int, St
             continue
         state = LedgerState()
         state.entity = row.entity if row is not None else None
-        apply_ledger(state, fact, fact.hash)
+        apply_ledger(state, change_of(fact), fact.hash)
         assert state.entity is not None, "a lifecycle fact leaves an entity"
         changed[fact.ledger_id] = EntityRow(fact.ledger_id, fact.seq, state.entity, partition, fact.offset)
     return [changed[ledger_id] for ledger_id in sorted(changed)]

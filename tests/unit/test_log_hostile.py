@@ -16,9 +16,9 @@ from tests.unit.test_domain_eligibility import A, authorize, bench_with, cap, co
 from tests.unit.test_log_world import LEDGER, TENANT, Bench, add, audit, create, deduct, note
 from tests.unit.test_tables_save import Table
 from z0.codec import NESTING_MAX, decode_command, decode_fact
+from z0.domain import money
 from z0.domain.commands import Append, PutConfig
 from z0.domain.facts import ConfigType, Scope
-from z0.domain.money import parse_amount
 from z0.domain.outcome import Outcome
 from z0.log.claims import Floor, encode_floor
 from z0.log.inbox import KafkaCommand
@@ -131,9 +131,9 @@ async def test_names_of_the_tables_own_records_are_no_ledgers(name: str) -> None
 def test_a_long_text_for_an_amount_is_not_remembered() -> None:
     """Amounts that were read are remembered by the thousand; these would be a quarter of a gigabyte."""
     bench = opened()
-    parse_amount.cache_clear()
+    money._parsed.cache_clear()
     bench.decide(*(add(f"b{n}", f"{n}" + "0" * 1_000) for n in range(5)))
-    assert parse_amount.cache_info().currsize == 0
+    assert money._parsed.cache_info().currsize == 0
     audit(bench.records)
 
 

@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from z0.codec import decode_fact, encode_command, hash_of
 from z0.domain.answer import Answer
+from z0.domain.change import change_of
 from z0.domain.commands import AddBudget, Append, Command, CreateEntity, DeductBudget, Read, Reserve
 from z0.domain.facts import StoredFact
 from z0.domain.fold import apply
@@ -97,7 +98,7 @@ def audit(records: Sequence[Record], *, overdraft_units: int = 0) -> Audit:
             key = (fact.tenant_id, fact.ledger_id, fact.command_id)
             assert key not in seen, f"two effects of {key}"
             seen.add(key)
-        apply(state, fact, fact.hash)
+        apply(state, change_of(fact), fact.hash)
         check_money(state, overdraft_units)
         if fact.available is not None and fact.currency is not None:
             view = state_view(state).budgets.get(fact.currency)

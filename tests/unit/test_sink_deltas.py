@@ -6,6 +6,7 @@ from sinks.testing import LogMaker
 from tests.unit.test_log_world import values
 from z0.codec import decode_fact
 from z0.domain import deltas, fold
+from z0.domain.change import change_of
 from z0.domain.deltas import add_delta, budget_delta
 from z0.domain.fold import apply
 from z0.domain.state import Budget, LedgerState
@@ -28,7 +29,7 @@ def test_the_sum_of_deltas_is_the_fold_after_every_fact(seed: int) -> None:
         if record.key == CLAIM_KEY:
             continue
         fact = decode_fact(record.value)
-        folded = apply(ledgers.setdefault(fact.ledger_id, LedgerState()), fact, fact.hash)
+        folded = apply(ledgers.setdefault(fact.ledger_id, LedgerState()), change_of(fact), fact.hash)
         delta = budget_delta(fact)
         if delta is not None:
             add_delta(sums.setdefault((fact.ledger_id, str(fact.currency)), Budget()), delta)

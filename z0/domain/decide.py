@@ -49,7 +49,7 @@ _DRAINING: Final = (Confirm, Release, Settle, RevokeAccess)  # what a retiring e
 _LEAVE_NOTHING: Final = frozenset({Read, Check})
 _WITH_OWN_LIFECYCLE: Final = frozenset({CreateEntity, UpdateEntity, PutConfig})
 _ACTIVE: Final = Status.ACTIVE
-_encode = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def decide(state: LedgerState, command: Command, case: Case) -> Draft | Refusal | None:

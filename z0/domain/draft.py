@@ -17,7 +17,7 @@ from z0.domain.state import Budget, LedgerState
 from z0.domain.views import budget_view
 
 NO_BUDGET: Final = Budget()
-_encode = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 @final

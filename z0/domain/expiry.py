@@ -17,7 +17,7 @@ from z0.domain.payloads import ExpiredData, GivenBack
 from z0.domain.state import Hold, LedgerState, due_holds
 
 EXPIRIES_PER_FACT_MAX: Final = 500  # a fact of 500 reservations stays under 256 KiB, whatever their ids
-_encode = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def expiry_drafts(state: LedgerState, now_ms: int) -> list[Draft]:

@@ -14,8 +14,10 @@ from typing import Final
 
 import msgspec
 
+from z0.domain.change import Change
 from z0.domain.config import version_of_fact
-from z0.domain.facts import Fact, FactType
+from z0.domain.facts import FactType
+from z0.domain.ids import fact_id
 from z0.domain.money import parse_amount
 from z0.domain.payloads import ConfigHead, CreatedData, ExpiredData, GrantData, UpdatedData
 from z0.domain.state import (
@@ -31,10 +33,10 @@ from z0.domain.state import (
     push_expiry,
 )
 
-_expired_decoder = msgspec.json.Decoder(ExpiredData)
-_updated_decoder = msgspec.json.Decoder(UpdatedData)
-_created_decoder = msgspec.json.Decoder(CreatedData)
-_grant_decoder = msgspec.json.Decoder(GrantData)
+_expired_decoder: Final = msgspec.json.Decoder(ExpiredData)
+_updated_decoder: Final = msgspec.json.Decoder(UpdatedData)
+_created_decoder: Final = msgspec.json.Decoder(CreatedData)
+_grant_decoder: Final = msgspec.json.Decoder(GrantData)
 
 
 def units(amount: str | None) -> int:
@@ -50,155 +52,158 @@ def units(amount: str | None) -> int:
     return parsed
 
 
-def apply(state: LedgerState, fact: Fact, fact_hash: str) -> LedgerState:
+def apply(state: LedgerState, change: Change, fact_hash: str) -> LedgerState:
     """Fold one fact into the state that it follows; the state handed in is given away."""
-    apply_ledger(state, fact, fact_hash)
-    apply_budget(state, fact)
-    if changes_caps(fact):
-        apply_caps(state, fact)
-    return apply_access(state, fact) if fact.type in ACCESS_TYPES else state
+    apply_ledger(state, change, fact_hash)
+    apply_budget(state, change)
+    if changes_caps(change):
+        apply_caps(state, change)
+    return apply_access(state, change) if change.type in ACCESS_TYPES else state
 
 
-def apply_ledger(state: LedgerState, fact: Fact, fact_hash: str) -> LedgerState:
+def apply_ledger(state: LedgerState, change: Change, fact_hash: str) -> LedgerState:
     """The part that table `ledgers` keeps: head of the chain, metadata, head of a config."""
-    state.seq = fact.seq
+    state.seq = change.seq
     state.head_hash = fact_hash
-    state.recorded_at = fact.recorded_at
-    if fact.type in _LEDGER_TYPES:  # few: asked first, which spares nearly every fact the making of a pair
-        fold = _LEDGER_FOLDS.get((fact.type, fact.subtype))
+    state.recorded_at = change.recorded_at
+    if change.type in _LEDGER_TYPES:  # few: asked first, which spares nearly every fact the making of a pair
+        fold = _LEDGER_FOLDS.get((change.type, change.subtype))
         if fold is not None:
-            fold(state, fact)
+            fold(state, change)
     return state
 
 
-def apply_budget(state: LedgerState, fact: Fact) -> LedgerState:
+def apply_budget(state: LedgerState, change: Change) -> LedgerState:
     """The part that table `budgets` keeps: sums, open reservations and what became of the last ones, unsettled charges."""
-    fold = _BUDGET_FOLDS.get((fact.type, fact.subtype)) or _BUDGET_FOLDS.get((fact.type, None))
+    folds = _BUDGET_FOLDS_OF.get(change.type)
+    fold = (folds.get(change.subtype) or folds.get(None)) if folds is not None else None
     if fold is not None:
-        fold(state, fact)
+        fold(state, change)
     return state
 
 
-def apply_caps(state: LedgerState, fact: Fact) -> LedgerState:
+def apply_caps(state: LedgerState, change: Change) -> LedgerState:
     """The part that table `caps` keeps: what each limit has counted in its present window."""
-    if (fact.type, fact.subtype) == (FactType.BUDGET, FactType.EXPIRED):
-        _uncount_expired(state, fact)
-    elif fact.counted is not None:
-        amount = parse_amount(fact.amount) or 0 if fact.amount is not None else 0
-        for key, start in fact.counted.items():
-            _CAP_FOLDS.get((fact.type, fact.subtype), _count)(state, key, start, amount, fact)
+    if (change.type, change.subtype) == (FactType.BUDGET, FactType.EXPIRED):
+        _uncount_expired(state, change)
+    elif change.counted is not None:
+        amount = parse_amount(change.amount) or 0 if change.amount is not None else 0
+        for key, start in change.counted.items():
+            _CAP_FOLDS.get((change.type, change.subtype), _count)(state, key, start, amount, change)
     return state
 
 
-def changes_caps(fact: Fact) -> bool:
+def changes_caps(change: Change) -> bool:
     """Whether a fact may change what limits have counted."""
-    return fact.counted is not None or fact.subtype == FactType.EXPIRED
+    return change.counted is not None or change.subtype == FactType.EXPIRED
 
 
-def apply_access(state: LedgerState, fact: Fact) -> LedgerState:
+def apply_access(state: LedgerState, change: Change) -> LedgerState:
     """The part that table `access` keeps: who has which role."""
-    fold = _ACCESS_FOLDS.get(fact.type)
+    fold = _ACCESS_FOLDS.get(change.type)
     if fold is not None:
-        fold(state, fact)
+        fold(state, change)
     return state
 
 
 # Ledgers -----------------------------------------------------------------------------------------
 
 
-def _create(state: LedgerState, fact: Fact) -> None:
-    state.entity = _created_decoder.decode(fact.data).entity
+def _create(state: LedgerState, change: Change) -> None:
+    state.entity = _created_decoder.decode(change.data).entity
 
 
-def _update(state: LedgerState, fact: Fact) -> None:
+def _update(state: LedgerState, change: Change) -> None:
     assert state.entity is not None, "an update follows a creation"
-    changes = _updated_decoder.decode(fact.data).changes
-    state.entity = changed(state.entity, changes, fact.recorded_at)
+    changes = _updated_decoder.decode(change.data).changes
+    state.entity = changed(state.entity, changes, change.recorded_at)
 
 
-def _version(state: LedgerState, fact: Fact) -> None:
-    config = version_of_fact(fact.data)
+def _version(state: LedgerState, change: Change) -> None:
+    config = version_of_fact(change.data)
     state.config = ConfigHead(config.type, config.scope, config.applies_to, config.version, config.effective_at)
 
 
 # Budgets -----------------------------------------------------------------------------------------
 
 
-def _deposit(state: LedgerState, fact: Fact) -> None:
-    budget_of(state, str(fact.currency)).deposited += units(fact.amount)
+def _deposit(state: LedgerState, change: Change) -> None:
+    budget_of(state, str(change.currency)).deposited += units(change.amount)
 
 
-def _credit(state: LedgerState, fact: Fact) -> None:
-    budget_of(state, str(fact.currency)).credits += units(fact.amount)
+def _credit(state: LedgerState, change: Change) -> None:
+    budget_of(state, str(change.currency)).credits += units(change.amount)
 
 
-def _transfer_in(state: LedgerState, fact: Fact) -> None:
-    budget_of(state, str(fact.currency)).transferred_in += units(fact.amount)
+def _transfer_in(state: LedgerState, change: Change) -> None:
+    budget_of(state, str(change.currency)).transferred_in += units(change.amount)
 
 
-def _spend(state: LedgerState, fact: Fact) -> None:
-    budget_of(state, str(fact.currency)).spent += units(fact.amount)
+def _spend(state: LedgerState, change: Change) -> None:
+    budget_of(state, str(change.currency)).spent += units(change.amount)
 
 
-def _incur(state: LedgerState, fact: Fact) -> None:
-    _spend(state, fact)
-    state.charges[fact.id] = Charge(str(fact.currency), units(fact.amount), fact.recorded_at)
+def _incur(state: LedgerState, change: Change) -> None:
+    _spend(state, change)
+    charge = Charge(str(change.currency), units(change.amount), change.recorded_at)
+    state.charges[fact_id(change.ledger_id, change.seq)] = charge
 
 
-def _pend(state: LedgerState, fact: Fact) -> None:
-    state.charges[str(fact.source_id)].is_pending = True
+def _pend(state: LedgerState, change: Change) -> None:
+    state.charges[str(change.source_id)].is_pending = True
 
 
-def _settle(state: LedgerState, fact: Fact) -> None:
-    del state.charges[str(fact.source_id)]
+def _settle(state: LedgerState, change: Change) -> None:
+    del state.charges[str(change.source_id)]
 
 
-def _reserve(state: LedgerState, fact: Fact) -> None:
-    currency, reservation, expires_at = fact.currency, str(fact.reservation_id), fact.expires_at or 0
+def _reserve(state: LedgerState, change: Change) -> None:
+    currency, reservation, expires_at = change.currency, str(change.reservation_id), change.expires_at or 0
     amount = 0
     if currency is not None:
-        amount = units(fact.amount)
+        amount = units(change.amount)
         budget_of(state, currency).reserved += amount
-    is_transfer = fact.purpose is not None
-    state.holds[reservation] = Hold(currency, amount, expires_at, fact.recorded_at, fact.workflow_id, fact.counted, is_transfer)
+    is_transfer = change.purpose is not None
+    hold = Hold(currency, amount, expires_at, change.recorded_at, change.workflow_id, change.counted, is_transfer)
+    state.holds[reservation] = hold
     push_expiry(state, expires_at, reservation)
 
 
-def _close(state: LedgerState, reservation: str, fact: Fact) -> Hold:
+def _close(state: LedgerState, reservation: str, change: Change) -> Hold:
     hold = state.holds.pop(reservation)
     if hold.currency is not None:
         budget_of(state, hold.currency).reserved -= hold.amount
     ended = state.ended
     if len(ended) >= ENDED_MAX:
         del ended[next(iter(ended))]
-    ended[reservation] = (str(fact.subtype), fact.recorded_at)
+    ended[reservation] = (str(change.subtype), change.recorded_at)
     return hold
 
 
-def _release(state: LedgerState, fact: Fact) -> None:
-    _close(state, str(fact.reservation_id), fact)
+def _release(state: LedgerState, change: Change) -> None:
+    _close(state, str(change.reservation_id), change)
 
 
-def _confirm(state: LedgerState, fact: Fact) -> None:
-    hold = _close(state, str(fact.reservation_id), fact)
+def _confirm(state: LedgerState, change: Change) -> None:
+    hold = _close(state, str(change.reservation_id), change)
     if hold.currency is not None:
-        budget_of(state, hold.currency).spent += units(fact.amount)
+        budget_of(state, hold.currency).spent += units(change.amount)
 
 
-def _transfer_out(state: LedgerState, fact: Fact) -> None:
-    hold = _close(state, str(fact.reservation_id), fact)
-    budget_of(state, str(hold.currency)).transferred_out += units(fact.amount)
+def _transfer_out(state: LedgerState, change: Change) -> None:
+    hold = _close(state, str(change.reservation_id), change)
+    budget_of(state, str(hold.currency)).transferred_out += units(change.amount)
 
 
-def _expire(state: LedgerState, fact: Fact) -> None:
-    for reservation in _expired_decoder.decode(fact.data).reservations:
-        _close(state, reservation, fact)
+def _expire(state: LedgerState, change: Change) -> None:
+    for reservation in _expired_decoder.decode(change.data).reservations:
+        _close(state, reservation, change)
 
 
 # Caps --------------------------------------------------------------------------------------------
 
 
-def _count(state: LedgerState, key: str, start: int, amount: int, fact: Fact) -> None:
+def _count(state: LedgerState, key: str, start: int, amount: int, change: Change) -> None:
     counter = _begun(state, key, start)
     counter.count += 1
     counter.units += amount
@@ -227,23 +232,23 @@ def _counter(state: LedgerState, key: str, start: int) -> Counter | None:
     return counter if counter is not None and counter.start == start else None
 
 
-def _correct(state: LedgerState, key: str, start: int, amount: int, fact: Fact) -> None:
+def _correct(state: LedgerState, key: str, start: int, amount: int, change: Change) -> None:
     """A part gives the rest back to the window in which it was counted; what is more than was held is spent in this one."""
-    more = amount - units(fact.held) if fact.held is not None else 0
+    more = amount - units(change.held) if change.held is not None else 0
     counter = _begun(state, key, start) if more > 0 else _counter(state, key, start)
     if counter is not None:
         counter.units += more
 
 
-def _uncount(state: LedgerState, key: str, start: int, amount: int, fact: Fact) -> None:
+def _uncount(state: LedgerState, key: str, start: int, amount: int, change: Change) -> None:
     counter = _counter(state, key, start)
     if counter is not None:
         counter.count -= 1
         counter.units -= amount
 
 
-def _uncount_expired(state: LedgerState, fact: Fact) -> None:
-    for key, back in (_expired_decoder.decode(fact.data).counted or {}).items():
+def _uncount_expired(state: LedgerState, change: Change) -> None:
+    for key, back in (_expired_decoder.decode(change.data).counted or {}).items():
         counter = _counter(state, key, back.start)
         if counter is not None:
             counter.count -= back.count
@@ -253,20 +258,20 @@ def _uncount_expired(state: LedgerState, fact: Fact) -> None:
 # Access ------------------------------------------------------------------------------------------
 
 
-def _grant(state: LedgerState, fact: Fact) -> None:
-    grant = _grant_decoder.decode(fact.data)
+def _grant(state: LedgerState, change: Change) -> None:
+    grant = _grant_decoder.decode(change.data)
     if state.access is None:
         state.access = {}
     state.access[grant.user_id] = str(grant.role)
 
 
-def _revoke(state: LedgerState, fact: Fact) -> None:
+def _revoke(state: LedgerState, change: Change) -> None:
     if state.access is not None:
-        state.access.pop(_grant_decoder.decode(fact.data).user_id, None)
+        state.access.pop(_grant_decoder.decode(change.data).user_id, None)
 
 
-_Fold = Callable[[LedgerState, Fact], None]
-_CapFold = Callable[[LedgerState, str, int, int, Fact], None]
+_Fold = Callable[[LedgerState, Change], None]
+_CapFold = Callable[[LedgerState, str, int, int, Change], None]
 _LEDGER_FOLDS: Final[dict[tuple[str, str | None], _Fold]] = {
     (FactType.LIFECYCLE, FactType.CREATED): _create,
     (FactType.LIFECYCLE, FactType.UPDATED): _update,
@@ -287,6 +292,11 @@ _BUDGET_FOLDS: Final[dict[tuple[str, str | None], _Fold]] = {
     (FactType.BUDGET, FactType.TRANSFERRED_OUT): _transfer_out,
     (FactType.BUDGET, FactType.RELEASED): _release,
     (FactType.BUDGET, FactType.EXPIRED): _expire,
+}
+# By type and then by subtype: asked for every fact, and a pair is not made for it.
+_BUDGET_FOLDS_OF: Final[dict[str, dict[str | None, _Fold]]] = {
+    type_: {subtype: fold for (its_type, subtype), fold in _BUDGET_FOLDS.items() if its_type == type_}
+    for type_, _ in _BUDGET_FOLDS
 }
 _CAP_FOLDS: Final[dict[tuple[str, str | None], _CapFold]] = {
     (FactType.BUDGET, FactType.CONFIRMED): _correct,

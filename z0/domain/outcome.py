@@ -6,7 +6,7 @@ decision in every `match` below and in the API's table of statuses; `docs/refere
 """
 
 from enum import StrEnum
-from typing import assert_never
+from typing import assert_never, final
 
 
 class Kind(StrEnum):
@@ -18,6 +18,7 @@ class Kind(StrEnum):
     TRANSIENT = "transient"  # never recorded; the same command may be sent again
 
 
+@final
 class Outcome(StrEnum):
     """What a command came to; the text behind each member is its documentation."""
 

@@ -10,9 +10,10 @@ import msgspec
 from msgspec import Raw
 from mypy_extensions import mypyc_attr
 
+from z0.domain.change import Change, change_of, change_of_draft
 from z0.domain.commands import Command
 from z0.domain.draft import Draft
-from z0.domain.facts import NO_DATA, RULES_VERSION, Cause, Fact, Links
+from z0.domain.facts import NO_DATA, RULES_VERSION, Cause, Fact, Links, PlainFact
 from z0.domain.outcome import Outcome
 from z0.domain.state import LedgerState
 
@@ -57,13 +58,14 @@ class Asked:
 
 
 _LINK_FIELDS: Final = (*Links.__struct_fields__, "reply_to")
-_links_of = attrgetter(*_LINK_FIELDS)
+_links_of: Final = attrgetter(*_LINK_FIELDS)
+_plain_fact: Final = PlainFact
 
 
-def fact_of(state: LedgerState, draft: Draft, place: Place, asked: Asked | None) -> Fact:
+def fact_of(state: LedgerState, draft: Draft, place: Place, asked: Asked | None) -> PlainFact:
     """The next fact of a ledger. By position as far as possible: keywords take three times as long."""
     ledger_id, recorded_at, seq = place.ledger_id, place.recorded_at, state.seq + 1
-    fact = Fact(
+    fact = _plain_fact(
         f"{ledger_id}.{seq}",
         ledger_id,
         seq,
@@ -94,7 +96,14 @@ def fact_of(state: LedgerState, draft: Draft, place: Place, asked: Asked | None)
     if draft.extras is None and (asked is None or not asked.has_links):  # most facts
         return fact
     links = _links(asked.command) if asked is not None else {}
-    return msgspec.structs.replace(fact, **(links | (draft.extras or {})))
+    return Fact(*msgspec.structs.astuple(fact), **(links | (draft.extras or {})))
+
+
+def change_by(fact: PlainFact, draft: Draft, place: Place) -> Change:
+    """What a fact changes that `fact_of` made of this draft."""
+    if type(fact) is Fact:
+        return change_of(fact)
+    return change_of_draft(draft, place.ledger_id, fact.seq, place.recorded_at)
 
 
 def _links(command: Command) -> dict[str, Any]:

@@ -17,12 +17,12 @@ from z0.domain.commands import Authorize, Check, Command, CreateEntity, PutConfi
 from z0.domain.decide import creation_draft, decide, look
 from z0.domain.draft import Case, Draft, Refusal, refusal_draft
 from z0.domain.expiry import expiry_drafts
-from z0.domain.facts import Cause, Fact, Reference
+from z0.domain.facts import Cause, PlainFact, Reference
 from z0.domain.fold import apply
 from z0.domain.ids import parse_ledger_id
 from z0.domain.outcome import Kind, Outcome, kind
 from z0.domain.policy import Policy
-from z0.domain.record import Asked, Place, fact_of
+from z0.domain.record import Asked, Place, change_by, fact_of
 from z0.domain.state import LedgerState
 from z0.domain.views import state_view
 from z0.log.entry import Entry
@@ -40,10 +40,11 @@ EXPIRY_LEDGERS_MAX: Final = 500  # whose reservations expire in one round: about
 RECORD_OVERHEAD_BYTES: Final = 32
 FORWARDED_HEADER: Final = "z0-forwarded"
 _ACCEPTED: Final = Outcome.ACCEPTED
+_new_entry: Final = Entry
 _LEAVE_NOTHING: Final = frozenset({Read, Check})
 _CREATING: Final = frozenset({CreateEntity, PutConfig})
 
-_encode = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 @final
@@ -326,14 +327,15 @@ class Decider:
 
     def _append(
         self, state: LedgerState, ledger_id: str, tenant_id: str, draft: Draft, asked: Asked | None, round_: Round
-    ) -> Fact:
+    ) -> PlainFact:
         """Give a draft its place: the next seq of its ledger, the next offset of the log; and fold it."""
-        fact = fact_of(state, draft, Place(ledger_id, tenant_id, self._epoch, round_.next_offset, self.batch_time_ms), asked)
+        place = Place(ledger_id, tenant_id, self._epoch, round_.next_offset, self.batch_time_ms)
+        fact = fact_of(state, draft, place, asked)
         value, fact_hash = encode_fact(fact)
         round_.records.append((ledger_id.encode(), value))
         round_.bytes += len(value) + len(ledger_id) + RECORD_OVERHEAD_BYTES
         round_.touched[ledger_id] = self._working.dirty[ledger_id] = None  # from here on it must not leave memory
-        apply(state, fact, fact_hash)
+        apply(state, change_by(fact, draft, place), fact_hash)
         if draft.expires_at is not None:
             self._working.schedule(ledger_id, state)
         if draft.type in NAMED_TYPES:
@@ -342,10 +344,10 @@ class Decider:
         return fact
 
 
-def _entry(draft: Draft, fact: Fact, digest: str, outcome: Outcome, detail: str | None) -> Entry:
+def _entry(draft: Draft, fact: PlainFact, digest: str, outcome: Outcome, detail: str | None) -> Entry:
     """What `entry_of` reads back from the fact; a field of a draft is had for less."""
     currency = draft.currency if draft.available is not None else None
-    return Entry(
+    return _new_entry(
         digest,
         outcome,
         fact.offset,

@@ -85,10 +85,10 @@ class MemoryIndex:
 
 
 _POSITION_KEY: Final = b"\xff position"
-_encode = msgspec.msgpack.Encoder().encode
-_decode_entry = msgspec.msgpack.Decoder(Entry).decode
-_decode_reference = msgspec.msgpack.Decoder(Reference).decode
-_decode_position = msgspec.msgpack.Decoder(Position).decode
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode_entry: Final = msgspec.msgpack.Decoder(Entry).decode
+_decode_reference: Final = msgspec.msgpack.Decoder(Reference).decode
+_decode_position: Final = msgspec.msgpack.Decoder(Position).decode
 
 
 class RocksIndex:

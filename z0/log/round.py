@@ -25,7 +25,7 @@ from z0.names import COMMANDS, DEAD_LETTERS
 
 LETTER_KEY_BYTES_MAX: Final = 1024
 
-_encode = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Round:
@@ -82,7 +82,7 @@ _AFTER_WRONG_KEY: Final = (None, Outcome.BAD_AMOUNT, Outcome.UNKNOWN_CURRENCY)  
 def prepare(item: Direct | Kafka, value: bytes, kafka: KafkaRecord | None) -> Prepared:
     """Everything that needs neither state nor index."""
     command = decode_command(value)
-    if isinstance(command, Outcome):
+    if type(command) is Outcome:
         return Prepared(item, kafka, outcome=command)
     checked = check_form(command)
     ready = Prepared(item, kafka, command, checked.outcome, checked.units)

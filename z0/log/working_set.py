@@ -9,6 +9,7 @@ import heapq
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from z0.domain.change import change_of
 from z0.domain.facts import StoredFact
 from z0.domain.fold import ACCESS_TYPES, apply_access, apply_budget, apply_caps, apply_ledger, changes_caps
 from z0.domain.ids import parse_ledger_id
@@ -95,18 +96,18 @@ class WorkingSet:
 
     def refold(self, fact: StoredFact) -> None:
         """Fold a fact that is read back, into the parts whose snapshot does not contain it yet."""
-        state = self.get_or_new(fact.ledger_id)
+        state, change = self.get_or_new(fact.ledger_id), change_of(fact)
         ledger, budget, caps, access = self._as_of.get(fact.ledger_id, _NEVER)
         if fact.offset > ledger:
-            apply_ledger(state, fact, fact.hash)
+            apply_ledger(state, change, fact.hash)
         if fact.offset > budget:
-            apply_budget(state, fact)
+            apply_budget(state, change)
         if fact.offset > caps:
-            apply_caps(state, fact)
+            apply_caps(state, change)
         if fact.offset > access:
-            apply_access(state, fact)
+            apply_access(state, change)
         # Of caps and access only where the fact changes them: an entity that never had the part has no offset of it.
-        lacks = min(ledger, budget, caps if changes_caps(fact) else ledger, access if fact.type in ACCESS_TYPES else ledger)
+        lacks = min(ledger, budget, caps if changes_caps(change) else ledger, access if fact.type in ACCESS_TYPES else ledger)
         if fact.offset > lacks:
             self.dirty[fact.ledger_id] = None
         if fact.expires_at is not None:

@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 from z0.codec import encode_command, hash_of
 from z0.configs.book import Book
 from z0.domain.answer import BudgetView, LimitView
+from z0.domain.change import change_of
 from z0.domain.config import ConfigVersion, version_of_fact
 from z0.domain.draft import NO_BUDGET
 from z0.domain.eligibility import limit_view
@@ -192,7 +193,7 @@ def _after(replay: Replay, stored: Stored, policy: Policy) -> Side | None:
     if replay.unfolded is not None:
         return None
     try:
-        apply(replay.state, stored.fact, stored.fact.hash)
+        apply(replay.state, change_of(stored.fact), stored.fact.hash)
     except FORGED:
         return None
     return _side(replay.state, stored.fact, policy)

@@ -8,6 +8,7 @@ from msgspec import MsgspecError, Struct, structs
 
 from z0.codec import hash_of
 from z0.domain.appending import NAMED_TYPES
+from z0.domain.change import change_of
 from z0.domain.facts import ZERO_HASH, Reference
 from z0.domain.fold import apply
 from z0.domain.state import LedgerState
@@ -57,7 +58,7 @@ class Replay:
         if self.unfolded is not None:
             return
         try:
-            apply(self.state, fact, fact.hash)
+            apply(self.state, change_of(fact), fact.hash)
         except FORGED as error:
             self.unfolded = f"fact {fact.seq} does not follow from those before it ({type(error).__name__}: {error})"
         if fact.type in NAMED_TYPES:
