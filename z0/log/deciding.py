@@ -4,7 +4,7 @@ One round: decide the commands that wait, in memory. Owns: what a round produces
 Everything that a round produces is held back until its facts are acked (`z0.log.engine` keeps the order).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, final
 
 import msgspec
@@ -17,7 +17,7 @@ from z0.domain.commands import Authorize, Check, Command, CreateEntity, PutConfi
 from z0.domain.decide import creation_draft, decide, look
 from z0.domain.draft import Case, Draft, Refusal, refusal_draft
 from z0.domain.expiry import expiry_drafts
-from z0.domain.facts import Cause, PlainFact, Reference
+from z0.domain.facts import Cause, Reference
 from z0.domain.fold import apply
 from z0.domain.ids import parse_ledger_id
 from z0.domain.outcome import Kind, Outcome, kind
@@ -105,8 +105,8 @@ class Decider:
         self._partition_of = partition_of
         self._pending: dict[str, Entry] = {}
         self._pending_references: dict[str, Reference] = {}
-        self._first: Mapping[str, Entry] = {}
-        self._references: Mapping[str, Reference] = {}
+        self._first: dict[str, Entry] = {}
+        self._references: dict[str, Reference] = {}
         self.carried: list[Direct | Kafka] = []
         self.applied = applied
         self.batch_time_ms = batch_time_ms
@@ -317,8 +317,8 @@ class Decider:
         kafka = ready.kafka
         cause = Cause(COMMANDS, self._partition, kafka.offset) if kafka is not None else None
         asked = Asked(command, ready.digest, outcome, cause, case.policy.versions, has_links(command, ready.canonical))
-        fact = self._append(state, ready.ledger_id, ready.tenant_id, decision, asked, round_)
-        entry = _entry(decision, fact, ready.digest, outcome, detail)
+        self._append(state, ready.ledger_id, ready.tenant_id, decision, asked, round_)
+        entry = self._entry(state, decision, asked, detail, round_)
         self._pending[ready.key] = round_.entries[ready.key] = entry
         found = b""
         if type(command) is Authorize and kafka is None:
@@ -327,7 +327,7 @@ class Decider:
 
     def _append(
         self, state: LedgerState, ledger_id: str, tenant_id: str, draft: Draft, asked: Asked | None, round_: Round
-    ) -> PlainFact:
+    ) -> None:
         """Give a draft its place: the next seq of its ledger, the next offset of the log; and fold it."""
         place = Place(ledger_id, tenant_id, self._epoch, round_.next_offset, self.batch_time_ms)
         fact = fact_of(state, draft, place, asked)
@@ -339,26 +339,23 @@ class Decider:
         if draft.expires_at is not None:
             self._working.schedule(ledger_id, state)
         if draft.type in NAMED_TYPES:
-            key = reference_key(tenant_id, ledger_id, fact.seq)
+            key = reference_key(tenant_id, ledger_id, state.seq)
             self._pending_references[key] = round_.references[key] = Reference(fact.type, fact.timestamp, fact_hash)
-        return fact
 
-
-def _entry(draft: Draft, fact: PlainFact, digest: str, outcome: Outcome, detail: str | None) -> Entry:
-    """What `entry_of` reads back from the fact; a field of a draft is had for less."""
-    currency = draft.currency if draft.available is not None else None
-    return _new_entry(
-        digest,
-        outcome,
-        fact.offset,
-        fact.seq,
-        fact.recorded_at,
-        currency,
-        draft.available,
-        draft.reservation_id,
-        draft.expires_at,
-        detail,
-    )
+    def _entry(self, state: LedgerState, draft: Draft, asked: Asked, detail: str | None, round_: Round) -> Entry:
+        """What `entry_of` reads back from the fact that was appended last; fields of a fact cost more than these."""
+        return _new_entry(
+            asked.digest,
+            asked.outcome,
+            round_.next_offset - 1,
+            state.seq,
+            self.batch_time_ms,
+            draft.currency if draft.available is not None else None,
+            draft.available,
+            draft.reservation_id,
+            draft.expires_at,
+            detail,
+        )
 
 
 def _refused_unrecorded(command: Command, tenant_id: str, state: LedgerState | None) -> Outcome | None:

@@ -37,11 +37,11 @@ def reference_key(tenant_id: str, ledger_id: str, seq: int) -> str:
 class CommandIndex(Protocol):
     """The index of one partition: command ids, and the facts that others may name."""
 
-    def get_many(self, keys: Sequence[str]) -> Mapping[str, Entry]:
+    def get_many(self, keys: Sequence[str]) -> dict[str, Entry]:
         """The entries of those keys whose ids were seen."""
         ...
 
-    def references(self, keys: Sequence[str]) -> Mapping[str, Reference]:
+    def references(self, keys: Sequence[str]) -> dict[str, Reference]:
         """What is kept of those facts that are in the index."""
         ...
 
@@ -66,10 +66,10 @@ class MemoryIndex:
         self._references: dict[str, Reference] = {}
         self._position = Position()
 
-    def get_many(self, keys: Sequence[str]) -> Mapping[str, Entry]:
+    def get_many(self, keys: Sequence[str]) -> dict[str, Entry]:
         return {key: self._entries[key] for key in keys if key in self._entries}
 
-    def references(self, keys: Sequence[str]) -> Mapping[str, Reference]:
+    def references(self, keys: Sequence[str]) -> dict[str, Reference]:
         return {key: self._references[key] for key in keys if key in self._references}
 
     def put(self, entries: Mapping[str, Entry], position: Position, references: Mapping[str, Reference] = NOTHING) -> None:
@@ -100,23 +100,24 @@ class RocksIndex:
         stored = self._db.get(_POSITION_KEY)
         self._position = _decode_position(stored) if stored else Position()
 
-    def get_many(self, keys: Sequence[str]) -> Mapping[str, Entry]:
+    def get_many(self, keys: Sequence[str]) -> dict[str, Entry]:
         if not keys:
             return {}
         stored = self._db.get([key.encode() for key in keys])
         return {key: _decode_entry(value) for key, value in zip(keys, stored, strict=True) if value is not None}
 
-    def references(self, keys: Sequence[str]) -> Mapping[str, Reference]:
+    def references(self, keys: Sequence[str]) -> dict[str, Reference]:
         stored = self._db.get([key.encode() for key in keys])
         return {key: _decode_reference(value) for key, value in zip(keys, stored, strict=True) if value is not None}
 
     def put(self, entries: Mapping[str, Entry], position: Position, references: Mapping[str, Reference] = NOTHING) -> None:
         batch = WriteBatch(raw_mode=True)
+        put = batch.put
         for key, entry in entries.items():
-            batch.put(key.encode(), _encode(entry))
+            put(key.encode(), _encode(entry))
         for key, reference in references.items():
-            batch.put(key.encode(), _encode(reference))
-        batch.put(_POSITION_KEY, _encode(position))
+            put(key.encode(), _encode(reference))
+        put(_POSITION_KEY, _encode(position))
         self._db.write(batch)
         self._position = position
 

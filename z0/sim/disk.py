@@ -88,10 +88,10 @@ class GatedIndex:
         self._machine = machine
         self._index = index
 
-    def get_many(self, keys: Sequence[str]) -> Mapping[str, Entry]:
+    def get_many(self, keys: Sequence[str]) -> dict[str, Entry]:
         return self._index.get_many(keys)
 
-    def references(self, keys: Sequence[str]) -> Mapping[str, Reference]:
+    def references(self, keys: Sequence[str]) -> dict[str, Reference]:
         return self._index.references(keys)
 
     def put(self, entries: Mapping[str, Entry], position: Position, references: Mapping[str, Reference] = NOTHING) -> None:
