@@ -11,7 +11,8 @@ from z0.domain.state import LedgerState
 from z0.names import CLAIM_KEY
 
 FIELDS = (
-    "ledger_id seq recorded_at type subtype amount currency held reservation_id expires_at data counted source_id workflow_id purpose"
+    "ledger_id seq recorded_at type subtype amount currency held reservation_id expires_at data counted "
+    "source_id workflow_id purpose"
 ).split()
 
 
