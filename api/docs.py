@@ -61,7 +61,7 @@ class LimitDoc(BaseModel):
 
 
 class EligibilityDoc(BaseModel):
-    """What a check or an authorize found: the first rule that failed, and what is left of each limit."""
+    """What a check or an authorize found: the first rule that failed, and what is left of each limit; a repeat has none."""
 
     eligible: bool
     outcome: Outcome

@@ -52,7 +52,10 @@ def _asks(router: APIRouter, gateway: Gateway) -> None:
     ) -> Response:
         """
         The same rules; where all pass, the amount is held until it is confirmed, released or expires. Without an amount or a
-        usage it holds a place only. A refusal has its own status, and the eligibility in the problem; a repeat has neither.
+        usage it holds a place only. A refusal has its own status, and the eligibility in the problem.
+
+        A repeat (the same id again) has no eligibility: `check` says what is left now, `GET /v1/decisions/{id}` with the answer's
+        `fact_id` what was left then.
         """
         given = await fields_of(request, body)
         name, tenant = command_id(idempotency_key, body.id), caller_of(request).tenant_id

@@ -35,6 +35,11 @@ async def capped(api: World) -> str:
     return path
 
 
+def left(found: dict[str, Any]) -> dict[str, str]:
+    """What is left of each limit, of an eligibility or of one side of a receipt."""
+    return {limit["rule"]: limit["left"] for limit in found["limits"]}
+
+
 async def test_a_check_says_what_is_left_and_leaves_nothing() -> None:
     async with world() as api:
         path = await capped(api)
@@ -129,6 +134,20 @@ async def test_the_routes_and_the_documented_json_authorize_the_same_command() -
         answer_of(await api.post(f"{path}/authorize", body, Idempotency_Key="a1"))
         again = answer_of(await api.post("/v1/commands", {"op": "authorize", "id": "a1", "entity_id": "acct_1", **body}))
         assert (again["repeated"], "eligibility" in again) == (True, False)
+
+
+async def test_what_a_repeated_authorize_does_not_say_the_receipt_says_of_then_and_a_check_of_now() -> None:
+    async with world() as api:
+        path = await capped(api)
+        first = answer_of(await api.post(f"{path}/authorize", {"amount": "5", **USD}, Idempotency_Key="a1"))
+        answer_of(await api.post(f"{path}/authorize", {"amount": "7", **USD}))
+        again = answer_of(await api.post(f"{path}/authorize", {"amount": "5", **USD}, Idempotency_Key="a1"))
+        assert "eligibility" not in again
+        receipt = (await api.get(f"/v1/decisions/{again['fact_id']}")).json()
+        now = answer_of(await api.post(f"{path}/check", {"amount": "5", **USD}))
+        assert left(receipt["after"]) | {"budget.USD": receipt["after"]["balance"]["available"]} == left(first["eligibility"])
+        assert left(first["eligibility"]) == {"cap.cfg_cap/daily": "45", "cap.cfg_cap/calls": "2", "budget.USD": "95"}
+        assert left(now["eligibility"]) == {"cap.cfg_cap/daily": "38", "cap.cfg_cap/calls": "1", "budget.USD": "88"}
 
 
 async def test_a_check_is_a_read_and_an_authorize_is_not() -> None:
