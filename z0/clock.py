@@ -39,13 +39,14 @@ class ManualClock:
 
     def __init__(self, wall_ms: int = 1_800_000_000_000) -> None:
         self.now = wall_ms
+        self.ahead_ms = 0  # of the wall clock, where somebody set it
 
     def wall_ms(self) -> int:
-        return self.now
+        return self.now + self.ahead_ms
 
     def alive_ms(self) -> int:
         return self.now
 
     def advance(self, ms: int) -> None:
-        """Let time pass; negative: the wall clock was set back."""
+        """Let time pass; negative: a clock that is behind."""
         self.now += ms

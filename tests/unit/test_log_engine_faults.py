@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tests.unit.test_log_engine_world import Fault, World
-from tests.unit.test_log_world import LEDGER, NOW, add, create, deduct, note, reserve
-from z0.domain.commands import Command
+from tests.unit.test_log_world import LEDGER, NOW, TENANT, add, create, deduct, note, reserve
+from z0.domain.commands import Command, Confirm
 from z0.domain.outcome import Outcome
 from z0.errors import LogBroken, Unreachable
 from z0.log import recovery as recovery_module
@@ -224,6 +224,25 @@ async def test_a_clock_six_seconds_off_gives_the_partition_up_and_a_set_clock_ge
         assert len(tries) == 3
         assert len(world.epochs) == served + 1
         assert (await world.view()).seq == 1
+
+
+@pytest.mark.parametrize("moved_ms", [3_600_000, 6_000, -6_000, -3_600_000])
+async def test_a_clock_that_is_moved_while_it_is_served_by_decides_nothing(moved_ms: int) -> None:
+    """An hour ahead would expire what is not due, and the time that a partition once had stays."""
+    async with World() as world:
+        await world.ask(create(), add("a1", "10"), reserve("r1", "4", ttl_ms=600_000))
+        facts = len(world.log.records[0])
+        world.clock.ahead_ms = moved_ms
+
+        def set_right() -> None:
+            if len(world.log.records[0]) > facts + 1:  # the second claim under such a clock
+                world.clock.ahead_ms = 0
+
+        world.log.before_claim = set_right
+        [confirmed] = await world.ask(Confirm(id="c1", tenant_id=TENANT, ledger_id=LEDGER, reservation_id="r1"))
+        assert (confirmed.outcome, confirmed.recorded_at) == (Outcome.ACCEPTED, NOW)
+        assert len(world.epochs) == 2
+        await world.check()
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from z0.log.entry import Entry
 from z0.log.inbox import CommandBatch, Direct, DirectGroup, Inbox, deliver
 from z0.log.index import CommandIndex
 from z0.log.ports import Appended, CommandBounds, Lease, Log, Outbox, Policies, Snapshots
-from z0.log.recovery import ACK_TIMEOUT_S, Epoch, begin
+from z0.log.recovery import ACK_TIMEOUT_S, CLOCK_SKEW_MAX_MS, Epoch, begin
 from z0.log.round import Round
 from z0.log.snapshotting import Snapshotter
 from z0.log.validity import Position
@@ -114,6 +114,7 @@ class PartitionEngine:
         self._unindexed_entries = 0
         self._in_flight: _InFlight | None = None
         self._epoch: Epoch | None = None
+        self._clock_ahead_ms = 0  # of the one that nobody sets, at the claim
         self._decider: Decider | None = None
         self._snapshotter: Snapshotter | None = None
         self.facts_appended = 0
@@ -197,6 +198,7 @@ class PartitionEngine:
         )
         await self._check_commands(epoch.applied)
         self._epoch = epoch
+        self._clock_ahead_ms = ports.clock.wall_ms() - ports.clock.alive_ms()
         self._decider = Decider(
             self.partition,
             epoch=epoch.number,
@@ -314,7 +316,7 @@ class PartitionEngine:
     async def _round(self) -> None:
         """Steps 1 to 3."""
         assert self._decider is not None, "serving"
-        round_ = self._decider.decide_round(self._inbox, self._next_offset, self._ports.clock.wall_ms())
+        round_ = self._decider.decide_round(self._inbox, self._next_offset, self._now_ms())
         self._decided = round_
         if round_.outbox:
             await self._send_out(round_)
@@ -323,6 +325,19 @@ class PartitionEngine:
         self._in_flight, self._decided = _InFlight(round_, self._append(round_)), None
         if not round_.records:
             await self._settle()
+
+    def _now_ms(self) -> int:
+        """
+        The time of a batch: the wall clock, while it goes with the clock that nobody sets.
+
+        The claim compared it with the broker's. One that is set forward afterwards would expire what is not due, and what time
+        a partition once had stays: it never goes back.
+        """
+        wall_ms = self._ports.clock.wall_ms()
+        moved_ms = wall_ms - self._ports.clock.alive_ms() - self._clock_ahead_ms
+        if abs(moved_ms) > CLOCK_SKEW_MAX_MS:
+            raise EpochDead(f"this machine's clock was moved by {moved_ms} ms; the next claim compares it with the broker's")
+        return wall_ms
 
     async def _send_out(self, round_: Round) -> None:
         if not self._ports.lease.holds():

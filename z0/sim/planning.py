@@ -67,7 +67,7 @@ def _fault(random: Random, until_ms: int, workers: int, partitions: int) -> Faul
         gate = random.choice(GATES)
     for_ms = random.choice(_DURATIONS_MS)
     if kind is FaultKind.CLOCK:
-        for_ms = random.choice((-4_000, -900, -50, 50, 900, 4_000, 7_000))
+        for_ms = random.choice((-3_600_000, -4_000, -900, -50, 50, 900, 4_000, 7_000, 3_600_000))
     return Fault(random.randrange(500, until_ms), kind, worker, random.randrange(partitions), gate, for_ms)
 
 
