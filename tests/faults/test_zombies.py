@@ -12,9 +12,12 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from tables.store import pack, unpack
 from tests.faults.callers import Callers
 from tests.faults.cluster import Cluster, epochs
+from tests.faults.visitor import visiting
 from tests.faults.worker import Orders
 from tests.waiting import until
 from z0.config import Config
+from z0.domain.commands import AddBudget, Read
+from z0.domain.outcome import is_transient
 from z0.log.kafka import new_producer, new_reader, send_batch, start_client
 from z0.names import BUDGETS_CHANGELOG, LEDGERS_CHANGELOG
 
@@ -42,6 +45,37 @@ async def test_a_worker_that_slept_past_its_session_tells_nobody_what_the_log_do
         done.set()
         await asking
         await callers.settled()
+
+
+async def test_a_sleeper_answers_neither_what_it_is_asked_nor_what_it_writes(cluster: Cluster) -> None:
+    """
+    It is asked while it is frozen, and answers before it has heard of its successor: only its lease stands between a read and a
+    state of yesterday, and only the offset of the ack between an append and a lie.
+    """
+    sleeper = cluster.start(1)
+    async with Callers(cluster.config) as callers, visiting(sleeper) as visitor:
+        await cluster.serving(callers.ledger, sleeper)
+        await callers.open_accounts()
+        read_of, written = one_of_each_partition(callers)
+        before = epochs(callers.ledger)
+        sleeper.freeze()
+        successor = cluster.start(2)
+        await cluster.serving(callers.ledger, successor, more_than=before)
+        await callers.ask(callers.of(AddBudget, read_of, amount="50", currency="USD"))
+        await visitor.ask(callers.ledger.partition_of(read_of), callers.of(Read, read_of))
+        late = callers.of(AddBudget, written, amount="7", currency="USD")
+        await visitor.ask(callers.ledger.partition_of(written), late)
+        sleeper.wake()
+        answers = [await visitor.answer(), await visitor.answer()]
+        assert all(is_transient(answer.outcome) for answer in answers), answers
+        found = await callers.settled()
+        assert (written, late.id) not in found.facts
+        assert found.voids
+
+
+def one_of_each_partition(callers: Callers) -> list[str]:
+    """An account of each: what is decided on one cannot end the epoch of the other."""
+    return list({callers.ledger.partition_of(account): account for account in callers.accounts}.values())
 
 
 @pytest.mark.faults
