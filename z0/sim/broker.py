@@ -27,6 +27,9 @@ class CommandRecord(NamedTuple):
     partition: int = -1
 
 
+Owners = dict[int, tuple[int, str]]  # partition -> epoch, address
+
+
 class Letter(NamedTuple):
     """One dead letter, and when it landed."""
 
@@ -65,7 +68,8 @@ class Broker:
         self.commands: list[list[CommandRecord]] = [[] for _ in range(partitions)]
         self.commands_at_s: list[list[float]] = [[] for _ in range(partitions)]
         self.changelogs: dict[tuple[str, int], Changelog] = defaultdict(Changelog)
-        self.owners: dict[int, tuple[int, str]] = {}  # partition -> epoch, address: the highest epoch counts
+        self.owners: Owners = {}  # the highest epoch counts
+        self.former: Owners = {}  # of each partition, who had it before another came
         self.letters: list[Letter] = []
         self.configs: list[Record] = []
         self._configs_moved = asyncio.Event()
@@ -93,7 +97,10 @@ class Broker:
 
     def announce(self, partition: int, epoch: int, address: str) -> None:
         """What every client follows: the highest epoch, not the latest record."""
-        if epoch > self.owners.get(partition, (-1, ""))[0]:
+        newest = self.owners.get(partition, (-1, ""))
+        if epoch > newest[0]:
+            if address != newest[1]:
+                self.former[partition] = newest
             self.owners[partition] = (epoch, address)
 
     def land_config(self, value: bytes) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from z0.client.partitioner import partition_of
 from z0.domain.answer import Answer
 from z0.domain.outcome import Outcome, is_transient
+from z0.sim.broker import Owners
 from z0.sim.configured import FACT
 from z0.sim.machine import Cluster
 from z0.sim.plan import Door, Flow, Step
@@ -67,7 +68,7 @@ class Clients:
             if step.door is Door.KAFKA:
                 await self._produce(step)
             else:
-                answers = await self.ask([command.replace(FACT, fact) for command in step.commands])
+                answers = await self.ask([command.replace(FACT, fact) for command in step.commands], behind=step.behind)
                 accepted = all(answer.outcome is Outcome.ACCEPTED for answer in answers)
                 if b'"op":"append"' in step.commands[0]:
                     fact = f"{answers[0].ledger_id}.{answers[0].seq}".encode()
@@ -79,13 +80,15 @@ class Clients:
             home = partition_of(key.decode(), self._cluster.partitions)
             self._cluster.broker.land_command(home if step.partition < 0 else step.partition, key, command)
 
-    async def ask(self, commands: Sequence[bytes]) -> list[Answer]:
-        """Ask until every answer is final."""
+    async def ask(self, commands: Sequence[bytes], *, behind: bool = False) -> list[Answer]:
+        """Ask until every answer is final; who is behind asks the owner of yesterday first."""
         self.asked += commands
+        owners = self._cluster.broker.former if behind else self._cluster.broker.owners
         found: dict[int, Answer] = {}
         while len(found) < len(commands):
             missing = [n for n in range(len(commands)) if n not in found]
-            answers = await self._once([commands[n] for n in missing])
+            answers = await self._once([commands[n] for n in missing], owners)
+            owners = self._cluster.broker.owners
             for n, answer in zip(missing, answers, strict=False):
                 if not is_transient(answer.outcome):
                     found[n] = answer
@@ -93,9 +96,9 @@ class Clients:
                 await asyncio.sleep(PAUSE_S * (1 + self._cluster.chance.random()))
         return [found[n] for n in range(len(commands))]
 
-    async def _once(self, commands: Sequence[bytes]) -> list[Answer]:
+    async def _once(self, commands: Sequence[bytes], owners: Owners) -> list[Answer]:
         partition = partition_of(_ledger_of(commands[0]), self._cluster.partitions)
-        _, name = self._cluster.broker.owners.get(partition, (-1, ""))
+        _, name = owners.get(partition, (-1, ""))
         worker = self._workers.get(name)
         if worker is None:
             return []

@@ -25,6 +25,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
     partition: int = -1  # of a Kafka record; -1: where it belongs
     key: bytes | None = None  # of a Kafka record; None: the ledger id
     only_if_accepted: bool = False  # the flow ends where the step before was refused
+    behind: bool = False  # the client has not heard of the present owner yet: it asks the one before first
 
 
 class Flow(Struct, frozen=True, omit_defaults=True):

@@ -3,6 +3,8 @@
 from random import Random
 from typing import Final
 
+from msgspec.structs import replace
+
 from z0.sim.faults import GATES, SINK_GATES, Fault, FaultKind
 from z0.sim.plan import Plan
 from z0.sim.workload import Workload
@@ -32,6 +34,10 @@ _KINDS: Final[tuple[tuple[FaultKind, int], ...]] = (
     (FaultKind.OUTBOX_ACK_LOST, 3),
     (FaultKind.STORE_DOWN, 3),
 )
+_SLEEP_SHARE: Final = 0.05  # of the runs with several workers begin with one
+_OPENED_MS: Final = 500  # before, ledgers are opened; from then on anything may come
+_REPLACED_MS: Final = 11_500  # after a session and a rebalance others have the partitions of who sleeps
+_SLEEP_MS: Final = 15_000
 _DURATIONS_MS: Final = (50, 700, 3_000, 9_000, 14_000, 30_000)
 
 
@@ -44,7 +50,7 @@ def plan_of(seed: int) -> Plan:
     faults: list[Fault] = []
     for _ in range(random.randint(2, 14)):
         faults += _with_sequel(random, _fault(random, until_ms, workers, partitions), workers)
-    return Plan(
+    plan = Plan(
         seed=seed,
         partitions=partitions,
         workers=workers,
@@ -54,6 +60,25 @@ def plan_of(seed: int) -> Plan:
         calm_ms=until_ms + 2_000,
         flows=workload.flows(random.randint(25, 90)),
         faults=tuple(sorted(faults, key=lambda fault: fault.at_ms)),
+    )
+    sleeps = Random(f"{seed}/sleep")
+    return _after_a_sleep(sleeps, workload, plan) if workers > 1 and sleeps.random() < _SLEEP_SHARE else plan
+
+
+def _after_a_sleep(random: Random, workload: Workload, plan: Plan) -> Plan:
+    """
+    A worker stands still until others have its partitions, and is asked for a state before it hears of them. Nobody asks it for
+    anything else meanwhile: with one append it would find out by itself. All the rest of the plan comes later.
+    """
+    sleep = Fault(random.randrange(1_500, 3_000), FaultKind.SUSPEND, random.randrange(plan.workers), for_ms=_SLEEP_MS)
+    later_ms = sleep.at_ms + sleep.for_ms
+    flows = (replace(flow, at_ms=flow.at_ms + later_ms) if flow.at_ms >= _OPENED_MS else flow for flow in plan.flows)
+    faults = (replace(fault, at_ms=fault.at_ms + later_ms) for fault in plan.faults)
+    return replace(
+        plan,
+        calm_ms=plan.calm_ms + later_ms,
+        flows=(*flows, *workload.asked_behind(sleep.at_ms + _REPLACED_MS)),
+        faults=(sleep, *faults),
     )
 
 

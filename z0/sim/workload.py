@@ -160,6 +160,15 @@ class Workload:
     def _read(self, at_ms: int) -> Flow:
         return Flow(at_ms, "read", (self._step(Read(**self._base("read")), door=Door.DIRECT),))
 
+    def asked_behind(self, at_ms: int) -> tuple[Flow, ...]:
+        """On each ledger: spend, and when that was answered, have it shown by who had it before, and may not know it."""
+        return tuple(self._ask_behind(at_ms, ledger) for ledger in self._ledgers)
+
+    def _ask_behind(self, at_ms: int, ledger: str) -> Flow:
+        spend = DeductBudget(**self._base("spend", ledger), amount="1", currency="USD")
+        read = self._step(Read(**self._base("read", ledger)), door=Door.DIRECT, behind=True)
+        return Flow(at_ms, "ask behind", (self._step(spend, door=Door.DIRECT), read))
+
     def _misuse(self, at_ms: int) -> Flow:
         """What must never have an effect, and what must find its way nevertheless."""
         random = self._random
