@@ -11,6 +11,7 @@ from tests.unit.config_world import NOW, book, version
 from tests.unit.test_log_world import values
 from z0.configs.book import Book
 from z0.configs.effective import effective
+from z0.configs.history import History
 from z0.configs.resolve import versions_in
 from z0.configs.windows import _zone_names, bounds_of
 from z0.domain.commands import OPS
@@ -98,6 +99,36 @@ def test_the_order_in_which_configs_come_is_of_no_account(made: list[ConfigVersi
     first, second = book(*made), book(*made[::-1])
     for ledger in LEDGERS:
         assert shown(first.policy("tenant_1", ledger, at)) == shown(second.policy("tenant_1", ledger, at))
+
+
+def _at(number: int, at: int) -> ConfigVersion:
+    return version({}, version=number, effective_at=at)
+
+
+versions_of_one = st.lists(st.integers(0, 8), min_size=1, max_size=8).map(
+    lambda times: [_at(number, at) for number, at in enumerate(times, 1)]
+)
+
+
+@FAST
+@given(data=st.data(), versions=versions_of_one)
+def test_what_is_found_by_halves_is_what_looking_at_all_would_find(data: st.DataObject, versions: list[ConfigVersion]) -> None:
+    """In whatever order versions come, at every moment."""
+    history = History(data.draw(st.permutations(versions)))
+    for at in range(10):
+        begun = [version for version in versions if version.effective_at <= at]
+        now = max(begun, key=lambda version: version.version, default=None)
+        period = history.at(at)
+        assert (period.version if period is not None else None) == now
+        later = [v.effective_at for v in versions if v.effective_at > at and v.version > (now.version if now is not None else 0)]
+        assert history.next_change(at) == min(later, default=FOR_EVER_MS)
+        if period is not None:
+            assert period == history.period(period.version.version)
+            assert period.start_ms <= at < period.end_ms == history.next_change(at)
+        possible = {v.version for v in versions if not any(w.effective_at < v.effective_at for w in versions[v.version :])}
+        assert possible == {number for number in range(10) if history.was_possible(number)}
+        from_now = {v.version for v in history.from_now(at)}
+        assert from_now == {p.version.version for later_at in range(at, 10) if (p := history.at(later_at)) is not None}
 
 
 steps = st.lists(st.tuples(st.sampled_from(TENANTS), st.sampled_from(LEDGERS), st.integers(NOW - 7, NOW + 7)), max_size=12)

@@ -16,13 +16,10 @@ from z0.domain.config import (
     InvariantSettings,
     PricingSettings,
     decode_version,
-    effective_at,
     encode_version,
-    next_change,
 )
 from z0.domain.config_rules import Problem, problem_of_target, read_settings
 from z0.domain.facts import ConfigType, Scope
-from z0.domain.policy import FOR_EVER_MS
 
 LIMIT = {"name": "daily", "counts": "spend", "window": "day"}
 
@@ -142,21 +139,6 @@ def test_a_check_holds_for_what_its_schema_takes() -> None:
     assert not check.holds({"user_id": "user_1", "amount": "0"})
     assert not check.holds({"amount": "12"})
     assert not check.holds(object())
-
-
-def of(number: int, at: int) -> ConfigVersion:
-    return ConfigVersion("cfg_1", ConfigType.BUDGET, Scope.TENANT, "*", "tenant_1", number, at, Raw(b"{}"))
-
-
-def test_the_version_in_force_is_the_highest_that_has_begun() -> None:
-    """One that is overtaken before its time never comes into force."""
-    versions = [of(1, 10), of(2, 50), of(3, 30)]
-    in_force = [period.version.version if (period := effective_at(versions, at)) else 0 for at in (9, 10, 29, 30, 50, 99)]
-    assert in_force == [0, 1, 1, 3, 3, 3]
-    first = effective_at(versions, 10)
-    assert first is not None
-    assert (first.start_ms, first.end_ms) == (10, 30)
-    assert [next_change(versions, at) for at in (0, 10, 30)] == [10, 30, FOR_EVER_MS]
 
 
 def test_a_version_comes_back_from_its_bytes() -> None:

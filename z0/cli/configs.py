@@ -21,9 +21,10 @@ from rich.table import Table
 from api.keys import is_tenant_name, tenant_entity_id
 from z0.clock import SystemClock
 from z0.config import from_env
+from z0.configs.history import Period
 from z0.domain.answer import Answer
 from z0.domain.commands import PutConfig
-from z0.domain.config import PLATFORM_TENANT, Period, effective_at, encode_version
+from z0.domain.config import PLATFORM_TENANT, encode_version
 from z0.domain.facts import ConfigType, Scope
 from z0.domain.ids import EntityType, entity_type, ledger_id
 from z0.domain.outcome import MEANINGS, Outcome, is_transient
@@ -115,7 +116,7 @@ def get(
     versions = book.versions(config_id)
     if not versions:
         raise Z0Error(f"no config {config_id} has come round to `z0.configs`; is the sink `configs` running?")
-    periods = list(_all(book, config_id)) if every else [effective_at(versions, _moment_or_now(at))]
+    periods = list(_all(book, config_id)) if every else [book.history(config_id).at(_moment_or_now(at))]
     found = [period for period in periods if period is not None]
     if not found:
         raise Z0Error(f"no version of {config_id} is in force then; the first is from {_text(versions[0].effective_at)}")
@@ -274,20 +275,16 @@ def _book() -> "Book":
 
 def _in_force(book: "Book", at_ms: int) -> Iterator[Period]:
     for config_id in sorted(book.ids()):
-        period = effective_at(book.versions(config_id), at_ms)
+        period = book.history(config_id).at(at_ms)
         if period is not None:
             yield period
 
 
 def _all(book: "Book", config_id: str) -> Iterator[Period]:
     """Every version in turn with the time in which it is in force; one that is overtaken before its time has none."""
-    versions = book.versions(config_id)
-    for version in versions:
-        later = effective_at([v for v in versions if v.version >= version.version], version.effective_at)
-        if later is not None and later.version is version:
-            yield later
-        else:
-            yield Period(version, version.effective_at, version.effective_at)
+    history = book.history(config_id)
+    for version in history:
+        yield history.period(version.version) or Period(version, version.effective_at, version.effective_at)
 
 
 def _shown(period: Period) -> dict[str, Any]:

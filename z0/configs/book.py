@@ -8,14 +8,16 @@ version comes into force. A platform's and a tenant's entities number in million
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from z0.configs.history import History
+from z0.configs.kept import Kept
 from z0.configs.resolve import resolve, versions_in, versions_of
-from z0.configs.rules import refusal_of, unreadable
+from z0.configs.rules import Held, refusal_of, unreadable
 from z0.domain.commands import PutConfig
-from z0.domain.config import ANY, NOT_IN_ANY, Config, ConfigVersion, Period, effective_at, next_change
-from z0.domain.config_rules import Problem, read_settings
+from z0.domain.config import ANY, NOT_IN_ANY, PLATFORM_TENANT, VERSION_BYTES, Config, ConfigVersion, Settings, bytes_of
+from z0.domain.config_rules import Problem, is_off, read_settings
 from z0.domain.draft import Refusal
 from z0.domain.facts import ConfigType, Scope
 from z0.domain.ids import EntityType, entity_type
@@ -25,6 +27,11 @@ from z0.domain.policy import NO_POLICY, Policy
 
 logger = logging.getLogger(__name__)
 PINNED_MAX: Final = 4096  # retries under an older price come in bunches, of the same few versions
+# Of versions whose settings are kept as values, which take up to 19 times their text (a role with 120 times `*`): most versions
+# are old, and nobody asks for them.
+READ_BYTES_MAX: Final = 8 * 1024 * 1024
+# Of versions that remembered policies are made of: enough for 20,000 entities with configs of their own.
+REMEMBERED_BYTES_MAX: Final = 32 * 1024 * 1024
 _EVERYBODY: Final = ""
 
 
@@ -32,6 +39,7 @@ class _Remembered(NamedTuple):
     start_ms: int
     end_ms: int
     policy: Policy
+    bytes: int
 
 
 class InForce(NamedTuple):
@@ -46,14 +54,16 @@ class Book:
     """`z0.log.ports.Policies` over the versions that were added."""
 
     def __init__(self) -> None:
-        self._versions: dict[str, dict[int, Config]] = defaultdict(dict)
+        self._versions: dict[str, History] = {}
         # Ids of configs by whom they apply to: (tenant or everybody, entity type, "*" or ledger id).
         self._targets: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._tenants: set[str] = set()
         self._own: set[str] = set()  # ledgers with configs of entity scope
         self._bytes: dict[str, int] = defaultdict(int)
-        self._remembered: dict[tuple[str, str], _Remembered] = {}
-        self._pinned: dict[tuple[bytes, str, int], Policy | None] = {}
+        self._tenants_bytes = 0  # of all but the platform
+        self._read: Kept[tuple[str, int], Settings | None] = Kept(READ_BYTES_MAX)
+        self._remembered: Kept[tuple[str, str], _Remembered] = Kept(REMEMBERED_BYTES_MAX)
+        self._pinned: Kept[tuple[bytes, str, int], Policy | None] = Kept(PINNED_MAX)
 
     # What is there ---------------------------------------------------------------------------------
 
@@ -63,16 +73,16 @@ class Book:
     def add(self, version: ConfigVersion) -> None:
         """Take a version; one that is known already changes nothing. What cannot be read is not in force, and said."""
         known = self._versions.get(version.id)
-        if known is not None and (version.version in known or not _same_config(version, next(iter(known.values())).version)):
+        if known is not None and (version.version in known or not _same_config(version, known.any)):
             return
         problem = unreadable(version)
         if problem is not None:
             logger.error("config %s version %d cannot be read: %s: %s", version.id, version.version, *problem)
             return
-        settings = read_settings(version.type, version.settings)
-        assert not isinstance(settings, Problem), "it was read before"
-        self._versions[version.id][version.version] = Config(version, settings)
-        self._bytes[version.tenant_id] += len(bytes(version.settings))
+        self._versions.setdefault(version.id, History()).add(version)
+        count = bytes_of(version)
+        self._bytes[version.tenant_id] += count
+        self._tenants_bytes += count if version.tenant_id != PLATFORM_TENANT else 0
         self._apply(version)
 
     def _apply(self, version: ConfigVersion) -> None:
@@ -87,17 +97,17 @@ class Book:
         else:
             self._remembered.clear()
 
+    def history(self, config_id: str) -> History:
+        """All versions of a config, and when each is in force."""
+        return self._versions.get(config_id) or History()
+
     def versions(self, config_id: str) -> list[ConfigVersion]:
         """All versions of a config, the first one first."""
-        return [config.version for _, config in sorted(self._versions.get(config_id, {}).items())]
+        return list(self.history(config_id))
 
     def ids(self) -> Iterator[str]:
         """Every config's id."""
         return iter(self._versions)
-
-    def settings_bytes(self, tenant_id: str) -> int:
-        """How much of this copy is a tenant's."""
-        return self._bytes.get(tenant_id, 0)
 
     # What they say ---------------------------------------------------------------------------------
 
@@ -109,7 +119,8 @@ class Book:
         whom = ledger_id if ledger_id in self._own else ledger_id[: ledger_id.find("_")]
         known = self._remembered.get((tenant, whom))
         if known is None or not known.start_ms <= at_ms < known.end_ms:
-            known = self._remembered[tenant, whom] = self._find(tenant, ledger_id, at_ms)
+            known = self._find(tenant, ledger_id, at_ms)
+            self._remembered.keep((tenant, whom), known, known.bytes)
         return known.policy
 
     def uncached(self, tenant_id: str, ledger_id: str, at_ms: int) -> Policy:
@@ -118,19 +129,26 @@ class Book:
 
     def _find(self, tenant_id: str, ledger_id: str, at_ms: int) -> _Remembered:
         configs, start_ms, end_ms = self.in_force(tenant_id, ledger_id, at_ms)
-        return _Remembered(start_ms, end_ms, resolve(configs, end_ms))
+        count = VERSION_BYTES + sum(len(bytes(config.version.settings)) for config in configs)
+        return _Remembered(start_ms, end_ms, resolve(configs, end_ms), count)
 
     def in_force(self, tenant_id: str, ledger_id: str, at_ms: int, *, kind: ConfigType | None = None) -> InForce:
         """What a policy of that moment is made from; of one type, if it is given."""
-        applying = [[c.version for c in self._versions[config_id].values()] for config_id in self._applying(tenant_id, ledger_id)]
-        applying = [versions for versions in applying if kind in (None, versions[0].type)]
-        periods = [period for versions in applying if (period := effective_at(versions, at_ms)) is not None]
-        end_ms = min((next_change(versions, at_ms) for versions in applying), default=NO_POLICY.until_ms)
+        applying = [self._versions[config_id] for config_id in self._applying(tenant_id, ledger_id)]
+        applying = [history for history in applying if kind in (None, history.any.type)]
+        periods = [period for history in applying if (period := history.at(at_ms)) is not None]
+        end_ms = min((history.next_change(at_ms) for history in applying), default=NO_POLICY.until_ms)
         start_ms = max((period.start_ms for period in periods), default=0)
-        return InForce([self._config(period) for period in periods], start_ms, end_ms)
+        return InForce([self._config(period.version) for period in periods], start_ms, end_ms)
 
-    def _config(self, period: Period) -> Config:
-        return self._versions[period.version.id][period.version.version]
+    def _config(self, version: ConfigVersion) -> Config:
+        """A version with its settings as values."""
+        key = (version.id, version.version)
+        if key in self._read:
+            return Config(version, self._read[key])
+        settings = read_settings(version.type, version.settings)
+        assert not isinstance(settings, Problem), "it was read before"
+        return Config(version, self._read.keep(key, settings, VERSION_BYTES + len(bytes(version.settings))))
 
     def _applying(self, tenant_id: str, ledger_id: str) -> set[str]:
         kind = ledger_id.partition("_")[0]
@@ -142,9 +160,9 @@ class Book:
 
     def at_versions(self, versions: Mapping[str, int]) -> Policy | None:
         """What exactly these versions come to, as a fact names them; None: one of them is not known here."""
-        found = [self._versions.get(config_id, {}).get(version) for config_id, version in versions.items()]
-        known = [config for config in found if config is not None]
-        return resolve(known) if len(known) == len(found) else None
+        found = [self.history(config_id).get(number) for config_id, number in versions.items()]
+        known = [version for version in found if version is not None]
+        return resolve(map(self._config, known)) if len(known) == len(found) else None
 
     def pinned(self, policy: Policy, config_id: str, version: int) -> Policy | None:
         """
@@ -155,9 +173,7 @@ class Book:
         """
         key = (bytes(policy.versions), config_id, version)
         if key not in self._pinned:
-            if len(self._pinned) >= PINNED_MAX:
-                self._pinned.clear()
-            self._pinned[key] = self._pin(policy, config_id, version)
+            self._pinned.keep(key, self._pin(policy, config_id, version))
         pinned = self._pinned[key]
         if pinned is None:
             return None
@@ -165,21 +181,24 @@ class Book:
 
     def _pin(self, policy: Policy, config_id: str, version: int) -> Policy | None:
         named = dict(versions_in(policy.versions))
-        config = self._versions.get(config_id, {}).get(version)
-        if config is None or config.version.type is not ConfigType.PRICING or not version <= named.get(config_id, 0):
+        history = self.history(config_id)
+        if not history.was_possible(version) or not version <= named.get(config_id, 0):
             return None
-        higher = (of.version.effective_at for number, of in self._versions[config_id].items() if number > version)
-        if any(at_ms < config.version.effective_at for at_ms in higher):
+        if history.any.type is not ConfigType.PRICING:
             return None
         named[config_id] = version
-        configs = in_order(self._versions[name][number] for name, number in named.items())
+        found = [self.history(name).get(number) for name, number in named.items()]
+        configs = in_order(self._config(one) for one in found if one is not None)
         return Policy(prices=narrow_prices(configs), versions=versions_of(configs))
 
     # What may be written ---------------------------------------------------------------------------
 
     def refuse(self, command: PutConfig, at_ms: int) -> Refusal | None:
         """Why a config may not be written, as far as this copy can say."""
-        return refusal_of(command, at_ms, self._others(command, at_ms), self.settings_bytes(command.tenant_id))
+        own = self.history(command.ledger_id.partition("_")[2]).from_now(at_ms)
+        of_all = self._tenants_bytes if command.tenant_id != PLATFORM_TENANT else 0
+        held = Held(self._bytes.get(command.tenant_id, 0), of_all, any(not is_off(one.settings) for one in own))
+        return refusal_of(command, at_ms, self._others(command, at_ms), held)
 
     def _others(self, command: PutConfig, at_ms: int) -> list[Config]:
         """Configs of the same type that could meet the command's: those in force and those to come."""
@@ -189,14 +208,8 @@ class Book:
         if command.scope is Scope.ENTITY and entity_type(command.applies_to) is not None:
             places.append((command.tenant_id, ledger_of(command.applies_to)))
         ids = set().union(*(self._targets.get(place, ()) for place in places)) - {own_id}
-        found = (config for config_id in ids for config in _from_now(self._versions[config_id].values(), at_ms))
-        return [config for config in found if config.version.type is command.type]
-
-
-def _from_now(configs: Iterable[Config], at_ms: int) -> list[Config]:
-    known = list(configs)
-    now = effective_at([config.version for config in known], at_ms)
-    return [config for config in known if now is None or config.version.version >= now.version.version]
+        found = (version for config_id in ids for version in self._versions[config_id].from_now(at_ms))
+        return [self._config(version) for version in found if version.type is command.type]
 
 
 def _target(version: ConfigVersion) -> tuple[str, str]:

@@ -6,12 +6,13 @@ Does not own: that type, scope and target never change, and versions are contigu
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from z0.configs.schemas import problem_of
 from z0.configs.windows import is_zone
 from z0.domain.commands import PutConfig
 from z0.domain.config import (
+    ALL_BYTES_MAX,
     ANY,
     CHECKS_MAX,
     CONFIGS_PER_TARGET_MAX,
@@ -23,6 +24,7 @@ from z0.domain.config import (
     ConfigVersion,
     InvariantSettings,
     Settings,
+    bytes_of,
     covers,
 )
 from z0.domain.config_rules import Problem, problem_of_target, read_settings
@@ -35,21 +37,34 @@ from z0.domain.outcome import Outcome
 _RANKS: Final = list(Scope)
 
 
-def refusal_of(command: PutConfig, at_ms: int, others: Sequence[Config], tenant_bytes: int) -> Refusal | None:
+class Held(NamedTuple):
+    """What the copy holds already: bytes of the command's tenant and of all tenants; whether the config says something."""
+
+    tenant_bytes: int
+    all_bytes: int
+    is_on: bool  # now, or in a version to come
+
+
+NOTHING_HELD: Final = Held(0, 0, is_on=False)
+
+
+def refusal_of(command: PutConfig, at_ms: int, others: Sequence[Config], held: Held) -> Refusal | None:
     """
     Why a config may not be written at a moment; None: it may.
 
-    `others`: configs of the same type that are in force or to come and could meet this one; `tenant_bytes`: what the tenant has.
+    `others`: configs of the same type that are in force or to come and could meet this one.
     """
     problem = problem_of_target(command.scope, command.applies_to, command.tenant_id) or _problem_of_time(command, at_ms)
     if problem is not None:
         return _bad(problem)
     settings = read_settings(command.type, command.settings)
-    if isinstance(settings, Problem):
-        return _bad(settings)
+    problem = settings if isinstance(settings, Problem) else _problem_of_bytes(command, settings, held)
+    if problem is not None:
+        return _bad(problem)
     if settings is None:
         return None
-    problem = problem_of_library(settings) or _problem_of_number(command, settings, others, tenant_bytes)
+    assert not isinstance(settings, Problem), "it was refused above"
+    problem = problem_of_library(settings) or _problem_of_number(command, settings, others)
     return _bad(problem) if problem is not None else _loosening(command, settings, others)
 
 
@@ -80,9 +95,18 @@ def problem_of_library(settings: Settings) -> Problem | None:
     return Problem("settings.schema", text) if text is not None else None
 
 
-def _problem_of_number(command: PutConfig, settings: Settings, others: Sequence[Config], tenant_bytes: int) -> Problem | None:
-    if command.scope is not Scope.PLATFORM and tenant_bytes + len(bytes(command.settings)) > TENANT_BYTES_MAX:
-        return Problem("settings", f"the tenant's configs together are more than {TENANT_BYTES_MAX} bytes")
+def _problem_of_bytes(command: PutConfig, settings: Settings | None, held: Held) -> Problem | None:
+    if settings is None and command.effective_at is None and held.is_on:
+        return None  # what is in force can be switched off whatever there is: once, as then nothing is in force
+    count = bytes_of(_as_version(command))
+    if held.tenant_bytes + count > TENANT_BYTES_MAX:
+        return Problem("bytes", f"the tenant's configs, in all their versions, are more than {TENANT_BYTES_MAX} bytes")
+    if held.all_bytes + count > ALL_BYTES_MAX:
+        return Problem("bytes", f"all tenants' configs, in all their versions, are more than {ALL_BYTES_MAX} bytes")
+    return None
+
+
+def _problem_of_number(command: PutConfig, settings: Settings, others: Sequence[Config]) -> Problem | None:
     beside = [config for config in others if config.version.scope is command.scope]
     if most(command, beside, lambda _: 1) >= CONFIGS_PER_TARGET_MAX:
         return Problem("applies_to", f"{CONFIGS_PER_TARGET_MAX} configs of this type and scope apply to it already")
@@ -137,4 +161,5 @@ def _as_version(command: PutConfig) -> ConfigVersion:
         version=0,
         effective_at=command.effective_at or 0,
         settings=command.settings,
+        name=command.name,
     )

@@ -5,7 +5,6 @@ Does not own: what settings must fulfil beyond their shape (`z0.domain.config_ru
 nor the version in force in a process (`z0.configs`). `docs/reference/configs.md` is generated from these classes.
 """
 
-from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -14,7 +13,7 @@ from msgspec import Meta, Raw, Struct
 from z0.domain.commands import TTL_MS_MAX, Role
 from z0.domain.facts import ConfigType, Scope
 from z0.domain.ids import EntityType
-from z0.domain.policy import FOR_EVER_MS, Counts, Severity, Window
+from z0.domain.policy import Counts, Severity, Window
 
 PLATFORM_TENANT: Final = "tenant_platform"
 ANY: Final = "*"
@@ -22,10 +21,18 @@ ANY: Final = "*"
 # its writer out. All but `config` may be named; a config never governs configs, or none could be put right.
 NOT_IN_ANY: Final = frozenset({EntityType.CONFIG, EntityType.KEY, EntityType.TENANT, EntityType.WORKFLOW})
 
-SETTINGS_BYTES_MAX: Final = (
-    32 * 1024
-)  # every worker keeps every version, and every decision's fact may have to be explained by it
-TENANT_BYTES_MAX: Final = 32 * 1024 * 1024  # of one tenant's versions together, for the same reason
+# Every worker keeps every version: a retry may name an old price, and every decision may have to be explained.
+SETTINGS_BYTES_MAX: Final = 32 * 1024
+VERSION_BYTES: Final = 1024  # what a version takes in a worker beside its JSON, where it is the only one of its config
+TENANT_BYTES_MAX: Final = 32 * 1024 * 1024  # of one tenant's versions together (`bytes_of`); the platform's are its own
+# Of all tenants' versions together: half of what a worker takes with a million entities. The platform's do not count here, so
+# that tenants cannot keep it from writing.
+ALL_BYTES_MAX: Final = 512 * 1024 * 1024
+# Of one config: one every hour for a year, and a third of what a tenant may have. Another config goes on where it ends.
+VERSIONS_MAX: Final = 10_000
+# Beyond them only `{}`: a config can be switched off whatever was written before. One is enough; the others are for those who
+# wrote some to come first.
+OFF_VERSIONS_MAX: Final = 16
 # A decision passes every limit that applies, and the ledger keeps a counter for each: together 32 for one entity.
 LIMITS_MAX: Final = {Scope.PLATFORM: 8, Scope.TENANT: 12, Scope.ENTITY: 12}
 # Each fact of an entity is handed to every check of its type, by the ledger's only writer: together 32 for one entity.
@@ -205,38 +212,6 @@ class Config(NamedTuple):
     settings: Settings | None
 
 
-class Period(NamedTuple):
-    """A version and the time in which it is in force: from its beginning up to, not including, its end."""
-
-    version: ConfigVersion
-    start_ms: int
-    end_ms: int
-
-
-def effective_at(versions: Iterable[ConfigVersion], at_ms: int) -> Period | None:
-    """
-    The version in force at a moment: the highest whose `effective_at` is not later; None before the first.
-
-    A version that a higher one overtakes before its own time never comes into force.
-    """
-    known = list(versions)
-    begun = [v for v in known if v.effective_at <= at_ms]
-    if not begun:
-        return None
-    now = max(begun, key=lambda v: v.version)
-    later = [v.effective_at for v in known if v.version > now.version]
-    return Period(now, now.effective_at, min(later, default=FOR_EVER_MS))
-
-
-def next_change(versions: Iterable[ConfigVersion], at_ms: int) -> int:
-    """When another version than the one in force at a moment comes into force."""
-    known = list(versions)
-    now = effective_at(known, at_ms)
-    if now is not None:
-        return now.end_ms
-    return min((v.effective_at for v in known), default=FOR_EVER_MS)
-
-
 def covers(wider: ConfigVersion, narrower: ConfigVersion, entity: str) -> bool:
     """Whether `wider` is of a wider scope and applies to all that `narrower` applies to; `entity`: type or "*" of the latter."""
     ranks = list(Scope)
@@ -268,6 +243,11 @@ _data_decoder = msgspec.json.Decoder(ConfigData)
 def encode_version(version: ConfigVersion) -> bytes:
     """A version as the topic keeps it."""
     return _encoder.encode(version)
+
+
+def bytes_of(version: ConfigVersion) -> int:
+    """What a version counts of what a tenant's may come to."""
+    return VERSION_BYTES + len(encode_version(version))
 
 
 def decode_version(value: bytes) -> ConfigVersion:

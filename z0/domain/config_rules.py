@@ -48,12 +48,18 @@ _DECODERS: Final = {kind: msgspec.json.Decoder(of) for kind, of in SETTINGS.item
 _NO_REFERENCE: Final = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 
 
+def is_off(raw: Raw) -> bool:
+    """Whether settings are `{}`."""
+    text = bytes(raw)
+    return text[:1] == b"{" and not text[1:].removesuffix(b"}").strip()
+
+
 def read_settings(kind: ConfigType, raw: Raw) -> Settings | Problem | None:
     """Settings as values; None where they are `{}`, which switches a config off."""
     text = bytes(raw)
     if len(text) > SETTINGS_BYTES_MAX:
         return Problem("settings", f"more than {SETTINGS_BYTES_MAX} bytes")
-    if text[:1] == b"{" and not text[1:].removesuffix(b"}").strip():
+    if is_off(raw):
         return None
     try:
         settings = _DECODERS[kind].decode(text)

@@ -32,7 +32,8 @@ from z0.domain.commands import (
     Settle,
     UpdateEntity,
 )
-from z0.domain.config import ConfigVersion, data_of
+from z0.domain.config import OFF_VERSIONS_MAX, VERSIONS_MAX, ConfigVersion, data_of
+from z0.domain.config_rules import is_off
 from z0.domain.draft import Case, Draft, Refusal
 from z0.domain.eligibility import Spend, asked_for, eligibility, priced, refused_by_access
 from z0.domain.entity import ARROWS, Entity, Status
@@ -223,6 +224,9 @@ def _refused_target(head: ConfigHead | None, command: PutConfig, effective_at: i
         return Refusal(Outcome.BAD_CONFIG, "config.target", detail=f"it is {head.type} of {head.scope} {head.applies_to}")
     if effective_at < now_ms:
         return Refusal(Outcome.BAD_CONFIG, "config.effective_at", detail="a version takes effect now or later")
+    most = VERSIONS_MAX + (OFF_VERSIONS_MAX if is_off(command.settings) else 0)
+    if head is not None and head.version >= most:
+        return Refusal(Outcome.BAD_CONFIG, "config.versions", detail=f"it has {head.version} versions; go on with another config")
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from z0.codec import decode_command, digest_of, encode_command, encode_fact
-from z0.configs.rules import refusal_of
+from z0.configs.rules import NOTHING_HELD, refusal_of
 from z0.domain.appending import CAUSES
 from z0.domain.check import check_form
 from z0.domain.commands import Append, Command, PutConfig
@@ -30,7 +30,9 @@ from z0.receipts.ports import Stored
 from z0.receipts.rebuild import candidates, creation
 
 RULES: Final = frozenset({1})  # versions of the rules that this program can decide by
-_JUDGED_BY_LEDGER: Final = frozenset({"config.target", "config.effective_at"})  # of `bad_config`; its other rules ask the copy
+_JUDGED_BY_LEDGER: Final = frozenset(
+    {"config.target", "config.effective_at", "config.versions"}
+)  # of `bad_config`; its other rules ask the copy
 _refused = msgspec.json.Decoder(RefusedData).decode
 
 
@@ -133,7 +135,7 @@ def _judged_by_copy(command: Command, fact: StoredFact, case: Case) -> tuple[Ref
 
 
 def _judged_config(command: PutConfig, fact: StoredFact, case: Case) -> tuple[Refusal | None, tuple[str, ...]]:
-    alone = refusal_of(command, case.now_ms, [], 0)
+    alone = refusal_of(command, case.now_ms, [], NOTHING_HELD)
     if alone is not None:
         return alone, ()
     if fact.outcome in (Outcome.BAD_CONFIG, Outcome.CONFIG_LOOSENS):

@@ -6,6 +6,7 @@ from streams.app import HEARTBEAT_INTERVAL_S, SESSION_TIMEOUT_S, TICK_INTERVAL_S
 from tables.store import BLOCK_CACHE_BYTES
 from z0.codec import NESTING_MAX
 from z0.config import Config, variable
+from z0.configs.book import READ_BYTES_MAX, REMEMBERED_BYTES_MAX
 from z0.domain import config as configs
 from z0.domain.check import METERS_MAX
 from z0.domain.commands import COMMAND_BYTES_MAX, TTL_MS_MAX
@@ -112,8 +113,34 @@ def _configs() -> list[Row]:
     limits = ", ".join(f"{scope} {count}" for scope, count in configs.LIMITS_MAX.items())
     checks = ", ".join(f"{scope} {count}" for scope, count in configs.CHECKS_MAX.items())
     return [
-        ("settings of one version", _bytes(configs.SETTINGS_BYTES_MAX), "every worker keeps every version"),
-        ("versions of one tenant together", _bytes(configs.TENANT_BYTES_MAX), "the same"),
+        ("settings of one version", _bytes(configs.SETTINGS_BYTES_MAX), "every worker keeps every version; `bad_config`"),
+        (
+            "versions of one config",
+            f"{configs.VERSIONS_MAX:,}, and {configs.OFF_VERSIONS_MAX} more of `{{}}`",
+            "one an hour for a year; its ledger counts them; `bad_config`, and another config goes on",
+        ),
+        (
+            "versions of one tenant together",
+            _bytes(configs.TENANT_BYTES_MAX),
+            f"each counts its JSON and {_bytes(configs.VERSION_BYTES)}, which is what it takes in a worker's memory at most; the "
+            "platform's are a tenant's too; `bad_config`, but for `{}` at once where something is in force",
+        ),
+        (
+            "versions of all tenants together",
+            _bytes(configs.ALL_BYTES_MAX),
+            "half of what a worker takes with a million entities; the platform's are beside it; the same outcome; the sink that "
+            "copies them keeps a digest of each, 200 bytes",
+        ),
+        (
+            "settings kept as values, by their text",
+            _bytes(READ_BYTES_MAX),
+            "values take up to 19 times their text; others are read again when they are asked for",
+        ),
+        (
+            "policies remembered, by the text of their configs",
+            _bytes(REMEMBERED_BYTES_MAX),
+            "20,000 entities with configs of their own; then all are put together anew",
+        ),
         ("limits for one entity", limits, "a decision passes each of them"),
         ("invariants for one entity", checks, "each fact of that type is handed to each of them"),
         (
