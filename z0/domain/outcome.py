@@ -152,7 +152,7 @@ MEANINGS: dict[Outcome, str] = {
     Outcome.ENTITY_TOO_LARGE: "With this update the entity's `data` would be larger than 256 KiB.",
     Outcome.RESERVED_FACT_TYPE: "Facts of this type are written by their own command only.",
     Outcome.MISSING_AMOUNT: "A fact of this type needs `amount` and `currency`.",
-    Outcome.BAD_CONFIG: "Settings do not fit their type; scope, target or effective time is not possible; or there are as many as may be.",
+    Outcome.BAD_CONFIG: "Settings, scope, target or time of a config are not possible, or its versions too many.",
     Outcome.CONFIG_LOOSENS: "The settings would loosen what a wider scope says; a narrower scope may only tighten.",
     Outcome.UNKNOWN_CONFIG_VERSION: "`config_version` is no version of `config_id` that the ledger's owner has.",
     Outcome.ACCESS_DENIED: "An access config is in force and `user_id` has no role on this entity that may do this.",
