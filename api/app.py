@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from api import docs, problems
 from api.auth import Verifier
+from api.closings import Closings
 from api.gateway import Gateway
 from api.middleware import Authenticate, LimitBody
 from api.reads import Reads
@@ -25,7 +26,7 @@ VERSION = "1"
 def create_app(*, config: Config, ledger: Ledger, reads: Reads, clock: Clock | None = None) -> FastAPI:
     """The application over a ledger and a query store; it starts and stops both."""
     app = FastAPI(title="z0", version=VERSION, lifespan=_lifespan(ledger, reads))
-    gateway = Gateway(ledger, config.command_timeout_ms)
+    gateway = Gateway(ledger, Closings(reads), config.command_timeout_ms)
     for router in (
         entities.routes(gateway, reads),
         budget.routes(gateway),

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from api.answers import ItemOut, answer_response, answered_item, refused_item
 from api.auth import Caller
+from api.closings import Closings
 from api.errors import Code, FieldError, Problem
 from api.items import check_payload, check_utf8, checked, command_id_in, parse_item
 from api.keys import Scope
@@ -48,8 +49,9 @@ _payload_decoder = msgspec.json.Decoder(_Payload)
 class Gateway:
     """Hands commands of callers to the ledger."""
 
-    def __init__(self, ledger: Ledger, timeout_ms: int) -> None:
+    def __init__(self, ledger: Ledger, closings: Closings, timeout_ms: int) -> None:
         self._ledger = ledger
+        self._closings = closings
         self._timeout_ms = timeout_ms
 
     async def run(self, request: Request, command: Command) -> Response:
@@ -60,7 +62,8 @@ class Gateway:
             problem.command_id = command.id
             raise
         answer = await self._ledger.submit(command, timeout_ms=self._timeout_ms)
-        return answer_response(answer, request.url.path)
+        (told,) = await self._closings.told([command], [answer])
+        return answer_response(told, request.url.path)
 
     async def look(self, commands: Sequence[Command]) -> list[Answer]:
         """Answers to commands of our own that leave nothing, in order; the caller's right to them was checked before."""
@@ -99,8 +102,10 @@ class Gateway:
             except Problem as problem:
                 results[index] = refused_item(index, command_id_in(bytes(raw)) or default_id, problem)
         if commands:
-            answers = await self._ledger.submit_many(list(commands.values()), timeout_ms=self._timeout_ms)
-            results.update((index, answered_item(index, answer)) for index, answer in zip(commands, answers, strict=True))
+            given = list(commands.values())
+            answers = await self._ledger.submit_many(given, timeout_ms=self._timeout_ms)
+            told = await self._closings.told(given, answers)
+            results.update((index, answered_item(index, answer)) for index, answer in zip(commands, told, strict=True))
         return [results[index] for index in range(len(items))]
 
 

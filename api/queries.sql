@@ -54,3 +54,28 @@ SELECT value
           AND (data -> 'config' ->> 'applies_to' IS NULL OR data -> 'config' ->> 'applies_to' = ANY(%(names)s::text[]))
        ))
    AND (v.config IS NULL OR v.superseded_at IS NULL OR v.superseded_at > greatest(v.effective_at, %(at)s))
+
+-- name: closings
+-- What closed each of some reservations, below a seq of their ledgers (an id may be used again): the newest, and the seq up to
+-- which the ledger is here. The conditions are written as the indexes are (`facts_closings`, `facts_expired`), and the tenant is
+-- asked of what was found: a condition that another index serves too could have a hot ledger, or a tenant, walked through.
+SELECT closed.subtype, closed.recorded_at, coalesce(newest.seq, 0)
+  FROM unnest(%(ledger_ids)s::text[], %(reservation_ids)s::text[], %(below)s::bigint[])
+       WITH ORDINALITY AS wanted (ledger_id, reservation_id, below, place)
+  LEFT JOIN LATERAL (
+       SELECT seq, subtype, recorded_at, tenant_id
+         FROM facts
+        WHERE type || '/' || subtype IN ('budget/confirmed', 'budget/released', 'budget/transferred_out')
+          AND ledger_id || '/' || reservation_id = wanted.ledger_id || '/' || wanted.reservation_id AND seq < wanted.below
+        UNION ALL
+       SELECT seq, subtype, recorded_at, tenant_id
+         FROM facts
+        WHERE type || '/' || subtype = 'budget/expired'
+          AND expired_names(ledger_id, data) @> ARRAY[wanted.ledger_id || '/' || wanted.reservation_id] AND seq < wanted.below
+        ORDER BY seq DESC
+        LIMIT 1
+       ) closed ON closed.tenant_id = %(tenant_id)s
+  LEFT JOIN LATERAL (
+       SELECT seq, tenant_id FROM facts WHERE ledger_id = wanted.ledger_id ORDER BY seq DESC LIMIT 1
+       ) newest ON newest.tenant_id = %(tenant_id)s
+ ORDER BY wanted.place

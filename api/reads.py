@@ -60,6 +60,22 @@ class ConfigsWindow(NamedTuple):
     after: str = ""
 
 
+class Late(NamedTuple):
+    """A reservation of a ledger that was not open any more at a seq."""
+
+    ledger_id: str
+    reservation_id: str
+    below: int
+
+
+class Closing(NamedTuple):
+    """The last fact that closed a reservation below that seq, where the store has one; `head`: the ledger's newest seq there."""
+
+    subtype: str | None
+    recorded_at: int | None
+    head: int
+
+
 class Reads(Protocol):
     """The query store."""
 
@@ -92,6 +108,10 @@ class Reads(Protocol):
         """
         ...
 
+    async def closings(self, tenant_id: str, late: Sequence[Late]) -> Sequence[Closing]:
+        """What closed each of the reservations, in their order."""
+        ...
+
     def history(self, tenant_id: str) -> History:
         """The tenant's facts from the first on, for a receipt."""
         ...
@@ -112,6 +132,7 @@ class PostgresReads:
             open=False,
             timeout=ASK_TIMEOUT_S,
             kwargs={"autocommit": True},
+            configure=_configure,
             # One round trip more, so that a restart of Postgres costs no request.
             check=AsyncConnectionPool.check_connection,
         )
@@ -145,6 +166,11 @@ class PostgresReads:
         given = {"tenant_id": tenant_id, "platform": PLATFORM_TENANT, "names": list(names), "at": at}
         return [value for (value,) in await self._ask("applying", given)]
 
+    async def closings(self, tenant_id: str, late: Sequence[Late]) -> Sequence[Closing]:
+        ledgers, reservations, below = zip(*late, strict=True)
+        given = {"ledger_ids": list(ledgers), "reservation_ids": list(reservations), "below": list(below)}
+        return [Closing(*row) for row in await self._ask("closings", given | {"tenant_id": tenant_id})]
+
     def history(self, tenant_id: str) -> History:
         return PostgresHistory(self._run, tenant_id)
 
@@ -166,6 +192,11 @@ class PostgresReads:
                 return await cursor.fetchall()
         except (psycopg.Error, PoolTimeout, TimeoutError) as error:
             raise Problem(Code.READS_UNAVAILABLE) from error
+
+
+async def _configure(connection: "psycopg.AsyncConnection[Any]") -> None:
+    """Every query here takes a few rows by an index; compiled for what the planner fears, it would take longer than it runs."""
+    await connection.execute("SET jit = off")
 
 
 def load_queries() -> dict[str, str]:

@@ -125,7 +125,7 @@ def test_every_code_of_the_api_has_a_status_a_meaning_and_a_name_that_no_outcome
 
 def test_the_query_file_holds_the_queries_that_are_asked() -> None:
     queries = load_queries()
-    assert queries.keys() == {"ping", "head", "facts", "config", "configs", "applying"}
+    assert queries.keys() == {"ping", "head", "facts", "config", "configs", "applying", "closings"}
     assert all("tenant_id = %(tenant_id)s" in text for name, text in queries.items() if name != "ping")
 
 

@@ -15,8 +15,9 @@ import httpx
 import msgspec
 
 from api.app import create_app
+from api.errors import Code, Problem
 from api.keys import KeyRecord, Mode, Scope
-from api.reads import ConfigRow, ConfigsWindow, FactRow, Window
+from api.reads import Closing, ConfigRow, ConfigsWindow, FactRow, Late, Window
 from z0.cli.tenants import create_key, create_tenant
 from z0.client.memory import MemoryLedger
 from z0.clock import ManualClock
@@ -26,6 +27,7 @@ from z0.configs.book import Book
 from z0.domain.answer import Answer
 from z0.domain.commands import Command
 from z0.domain.config import PLATFORM_TENANT, ConfigData
+from z0.domain.facts import StoredFact
 from z0.domain.outcome import Outcome
 from z0.names import CLAIM_KEY
 from z0.receipts import Stored
@@ -42,6 +44,7 @@ class MemoryReads:
         self._ledger = ledger
         self.lag = 0
         self.ready = True
+        self.asked_for_closings = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,11 +109,30 @@ class MemoryReads:
             rows.append((ConfigRow(body["id"], json.dumps(body), end, fact.id, fact.recorded_at), body))
         return rows
 
+    async def closings(self, tenant_id: str, late: Sequence[Late]) -> Sequence[Closing]:
+        self.asked_for_closings += 1
+        if not self.ready:
+            raise Problem(Code.READS_UNAVAILABLE)
+        return [self._closing(tenant_id, one) for one in late]
+
+    def _closing(self, tenant_id: str, late: Late) -> Closing:
+        facts = [decode_fact(row.value) for row, _ in self._rows(tenant_id, late.ledger_id)]
+        closed = [fact for fact in facts if fact.seq < late.below and late.reservation_id in _closed_by(fact)]
+        head = facts[-1].seq if facts else 0
+        return Closing(closed[-1].subtype, closed[-1].recorded_at, head) if closed else Closing(None, None, head)
+
     def history(self, tenant_id: str) -> "LaggingHistory":
         return LaggingHistory(self._ledger.log, self._ledger.partition_of, tenant_id, lag=self.lag)
 
     async def is_ready(self) -> bool:
         return self.ready
+
+
+def _closed_by(fact: StoredFact) -> set[str | None]:
+    """The reservations that a fact closed."""
+    if (fact.type, fact.subtype) == ("budget", "expired"):
+        return set(json.loads(bytes(fact.data))["reservations"])
+    return {fact.reservation_id} if fact.type == "budget" and fact.subtype != "reserved" else set()
 
 
 class LaggingHistory(LogHistory):

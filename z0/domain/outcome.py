@@ -163,7 +163,7 @@ MEANINGS: dict[Outcome, str] = {
     Outcome.SOURCE_INVALID: "The fact in `source_id` does not exist, is of the wrong type, or its proof does not fit.",
     Outcome.SOURCE_LATER: "The charge is earlier than the outcome that it names.",
     Outcome.TOO_MANY_CHARGES: "The ledger has as many unsettled charges as one ledger may have.",
-    Outcome.RESERVATION_NOT_OPEN: "There is no open reservation of that id; `detail` says what became of it.",
+    Outcome.RESERVATION_NOT_OPEN: "No such reservation is open; `detail` says what became of it, over HTTP however long ago.",
     Outcome.RESERVATION_EXISTS: "An open reservation of that id exists.",
     Outcome.CONFIRM_ABOVE_HOLD: "The amount to confirm is more than the reservation holds.",
     Outcome.TOO_MANY_HOLDS: "The ledger has as many open reservations as one ledger may have.",

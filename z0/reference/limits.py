@@ -49,7 +49,7 @@ def _ledger() -> list[Row]:
         ("unsettled charges", f"{CHARGES_MAX:,}", "the same snapshot; `too_many_charges`"),
         ("users with a role", f"{GRANTS_MAX:,}", "more belong into a group of the caller's own; `too_many_grants`"),
         ("counters of limits", f"{COUNTERS_MAX}", "four times the limits in force: only those of gone limits are forgotten"),
-        ("closed reservations remembered", f"{ENDED_MAX}", "for late confirms; older ones are found in the facts"),
+        ("closed reservations remembered", f"{ENDED_MAX}", "for late confirms; the HTTP API finds older ones in Postgres"),
         ("meters in one usage", f"{METERS_MAX}", "each costs a multiplication in the ledger's only writer; `malformed`"),
         ("one command", _bytes(COMMAND_BYTES_MAX), "a round of large ones still ends in milliseconds; `too_large`"),
         ("brackets open at once in a command", f"{NESTING_MAX}", "every reader must read it back, whoever calls it; `malformed`"),
