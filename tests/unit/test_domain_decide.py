@@ -117,6 +117,8 @@ CASES = [
     Case(DONE, charge("x", source_id=f"{LEDGER}.2"), Outcome.SOURCE_INVALID, None, REFUSED),
     Case(DONE, charge("x", source_id=f"{LEDGER}.9"), Outcome.SOURCE_INVALID, None, REFUSED),
     Case(DONE, charge("x", source_id=f"{LEDGER}.9", source=proof(LEDGER, 9)), Outcome.SOURCE_INVALID, None, REFUSED),
+    Case(DONE, charge("x", source_id=f"{LEDGER}.1", source=proof(LEDGER, 1)), Outcome.SOURCE_INVALID, None, REFUSED),
+    Case(DONE, charge("x", source_id=f"{LEDGER}.2", source=proof(LEDGER, 2)), Outcome.SOURCE_INVALID, None, REFUSED),
     Case(DONE, charge("x", source=proof(LEDGER, 3)), Outcome.SOURCE_INVALID, None, REFUSED),
     Case(DONE, charge("x", timestamp=NOW - 5), A, "9", "charge"),
     Case(DONE, charge("x", timestamp=NOW - 6), Outcome.SOURCE_LATER, None, REFUSED),

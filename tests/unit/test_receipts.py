@@ -12,6 +12,7 @@ from tests.unit.receipts_world import ConfiguredBench, every, forged, history, n
 from tests.unit.test_log_world import LEDGER, NOW, TENANT, Bench, add, create, deduct, note, reserve
 from z0.codec import encode_fact, hash_of
 from z0.domain import decide, spending
+from z0.domain.appending import SURELY_KEPT_MS
 from z0.domain.commands import (
     AddBudget,
     Append,
@@ -27,12 +28,14 @@ from z0.domain.commands import (
     UpdateEntity,
 )
 from z0.domain.entity import Changes, Status
-from z0.domain.facts import RULES_VERSION, ConfigType, Fact, Scope, Source
+from z0.domain.facts import RULES_VERSION, ConfigType, Fact, Scope, Source, StoredFact
 from z0.domain.outcome import Kind, Outcome, kind
 from z0.errors import DecisionUnknown, FormatError, HistoryIncomplete
 from z0.log.claims import Claim, Floor, encode_claim
+from z0.log.entry import RETENTION_MS
 from z0.log.memory import MemoryLog
 from z0.log.ports import Record
+from z0.log.recovery import CLOCK_SKEW_MAX_MS
 from z0.names import CLAIM_KEY
 from z0.receipts import Receipt, Wanted, explain, wanted_of
 from z0.receipts.again import RULES
@@ -128,6 +131,47 @@ async def test_what_was_held_counted_priced_and_topped_up_under_configs_is_repro
     priced = [(c.id, c.version) for receipt in receipts if b'"h9"' in bytes(receipt.fact) for c in receipt.configs]
     assert ("cfg_p1", 1) in priced
     assert any(b'"warnings":["SMALL"]' in bytes(receipt.fact) for receipt in receipts)
+
+
+def _named(told: Told, seq: int, hash: str, type: str = "charge") -> Outcome:  # noqa: A002
+    """What naming a fact of the ledger's own comes to, with that proof of it."""
+    named = f"{LEDGER}.{seq}"
+    return told.ask(Append, type=type, amount="1", currency="USD", source_id=named, source=Source(named, LEDGER, seq, hash))
+
+
+def _forgets(told: Told, days: int) -> StoredFact:
+    """Time passes, and the partition's index has nothing of before; the ledger's newest fact."""
+    told.bench.now += days * DAY
+    told.bench.index._references.clear()
+    return told.bench.last
+
+
+async def test_what_a_ledger_can_say_of_a_fact_of_its_own_that_was_forgotten_is_reproduced() -> None:
+    """That it is too young for it, the first, or the newest with another hash; the rest is for `z0 reconcile`."""
+    told = opened()
+    told.ask(Append, type="outcome")
+    outcome = told.bench.last
+    assert _named(told, 2, "0" * 64) is Outcome.SOURCE_INVALID  # a deposit: what may be named would have been found
+    told.ask(Append, type="note")
+    _forgets(told, 33)
+    assert _named(told, outcome.seq, outcome.hash, "cost") is Outcome.SOURCE_INVALID
+    newest_fact = _forgets(told, 36)
+    assert _named(told, newest_fact.seq, "0" * 64) is Outcome.SOURCE_INVALID
+    newest_fact = _forgets(told, 33)
+    assert _named(told, newest_fact.seq, newest_fact.hash) is Outcome.SOURCE_INVALID
+    newest_fact = _forgets(told, 36)
+    assert _named(told, newest_fact.seq, newest_fact.hash) is Outcome.ACCEPTED
+    assert told.bench.last.source == Source(newest_fact.id, LEDGER, newest_fact.seq, newest_fact.hash, checked=False)
+    assert _named(told, 1, "0" * 64) is Outcome.SOURCE_INVALID
+    assert _named(told, told.bench.last.seq + 1, "0" * 64) is Outcome.SOURCE_INVALID
+    assert _named(told, outcome.seq, "0" * 64) is Outcome.ACCEPTED
+    assert told.bench.last.source == Source(outcome.id, LEDGER, outcome.seq, "0" * 64, checked=False)
+    await sound(told.bench)
+
+
+def test_a_fact_is_surely_kept_for_less_than_the_index_keeps_it() -> None:
+    """By more than clocks may differ: or what was forgotten would be called another thing than it is."""
+    assert SURELY_KEPT_MS <= RETENTION_MS - CLOCK_SKEW_MAX_MS
 
 
 def _refusals(told: Told) -> Sequence[Outcome]:

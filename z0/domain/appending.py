@@ -2,7 +2,8 @@
 Facts that callers append. Owns: which types they may write, which need a cause, and tenants' own invariants.
 
 A charge names an existing outcome and is not earlier than it; a cost names an invocation (zero cost is still recorded). What
-this partition has of the named fact was looked up before; a proof of any other is checked for form, and by reconciliation.
+this partition has of the named fact was looked up before. Of the ledger's own facts it has all that may be named, unless they are
+older than the index: then the state says what it can. A proof of any other is checked for form, and by reconciliation.
 """
 
 import re
@@ -23,6 +24,9 @@ from z0.domain.state import LedgerState
 CAUSES: Final = {FactType.CHARGE: FactType.OUTCOME, FactType.COST: FactType.INVOCATION}
 # Facts that others may name: the engine keeps a reference of each.
 NAMED_TYPES: Final = frozenset(CAUSES.values())
+# A fact of the ledger that is younger than this, and of a type that may be named, was looked up: a day less than the index keeps
+# references (`z0.log.entry.RETENTION_MS`), since the clocks of two workers may differ.
+SURELY_KEPT_MS: Final = 34 * 24 * 3600 * 1000
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -78,16 +82,29 @@ def source_of(state: LedgerState, command: Append, case: Case) -> Source | Refus
     if named is None:
         return _invalid("form", "source_id is no fact id")
     ledger_id, seq = named
-    if ledger_id == command.ledger_id and command.source is None:
-        return _invalid("exists", f"no {wanted} of that id on this ledger")
-    if ledger_id == command.ledger_id and seq > state.seq:
-        return _invalid("exists", "the ledger is not that long")
     proof = command.source
+    refusal = _refused_by_own(state, command, seq, case.now_ms) if ledger_id == command.ledger_id else None
+    if refusal is not None:
+        return refusal
     if proof is None or (proof.id, proof.ledger_id, proof.seq) != (command.source_id, ledger_id, seq):
-        return _invalid("proof", "another ledger's fact needs its id, ledger, seq and hash in `source`")
+        return _invalid("proof", "another ledger's fact, or one of long ago, needs its id, ledger, seq and hash in `source`")
     if _HASH.fullmatch(proof.hash) is None:
         return _invalid("proof", "`source.hash` is no SHA-256 in hex")
     return Source(proof.id, ledger_id, seq, proof.hash, checked=False)
+
+
+def _refused_by_own(state: LedgerState, command: Append, seq: int, now_ms: int) -> Refusal | None:
+    """What the state knows of a fact of its own ledger that was not found: that there is none, or of another type, or hash."""
+    assert state.entity is not None, "unknown entities are refused before"
+    if seq > state.seq:
+        return _invalid("exists", "the ledger is not that long")
+    # No fact is older than the ledger, and the newest is as old as the state says; the first is the ledger's creation.
+    recorded_at = state.recorded_at if seq == state.seq else state.entity.created_at
+    if seq == 1 or recorded_at > now_ms - SURELY_KEPT_MS or command.source is None:
+        return _invalid("exists", f"no {CAUSES[command.type]} of that id on this ledger")
+    if seq == state.seq and command.source.hash != state.head_hash:
+        return _invalid("hash", "the proof's hash is not the fact's")
+    return None
 
 
 def _checked(command: Append, case: Case, reference: Reference, wanted: str) -> Source | Refusal | None:
