@@ -3,18 +3,34 @@ The direct door: a server on the worker's own event loop. Owns: frames in, group
 
 The object's stub of the design: a caller's command skips two broker hops and costs one produce. Inside only: it binds to
 loopback by default, and needs the shared secret beyond it. Replies that become ready in one turn go out in one frame.
+
+Nobody makes the worker keep more than a bound: who has not said hello is kept for a moment and in a few bytes, who does not read
+its answers is not listened to, and then hung up on. Who is sent away is told why, and what to do.
 """
 
 import asyncio
 import hmac
 import logging
+import socket
 from functools import partial
 from typing import Final, cast
 
 import msgspec
 
 from streams.host import EngineHost
-from z0.client.frames import VERSION, FrameBuffer, Reply, decode_asks, decode_hello, reply_frames
+from z0.client.frames import (
+    FRAME_BYTES_MAX,
+    HELLO_BYTES_MAX,
+    STRETCH_BYTES_MAX,
+    VERSION,
+    FrameBuffer,
+    Reply,
+    decode_asks,
+    decode_hello,
+    encode,
+    frame,
+    reply_frames,
+)
 from z0.config import Config
 from z0.domain.answer import Answer
 from z0.errors import FormatError
@@ -23,6 +39,11 @@ from z0.log.inbox import DirectGroup
 logger = logging.getLogger(__name__)
 
 BACKLOG: Final = 128
+CLIENTS_MAX: Final = 128  # a process that asks has one connection, and a few dozen of them keep a worker busy
+HELLO_TIMEOUT_S: Final = 5.0  # a hello is the first thing that a client sends
+UNREAD_PAUSE_BYTES: Final = STRETCH_BYTES_MAX  # one full frame may wait at the socket
+# What was taken from a client before that is still answered. Beyond this, what earlier turns answered was not read for long.
+UNREAD_BYTES_MAX: Final = 32 * 1024 * 1024
 
 
 class DoorServer:
@@ -57,18 +78,27 @@ class _Visitor(asyncio.Protocol):
         self._door = door
         self._host = host
         self._secret = secret
-        self._buffer = FrameBuffer()
+        self._buffer = FrameBuffer(HELLO_BYTES_MAX)
         self._welcome = False
         self._replies: list[Reply] = []
         self._transport: asyncio.Transport | None = None
+        self._hello: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         self._loop = asyncio.get_running_loop()
+        if len(self._door.connections) >= CLIENTS_MAX:
+            self._send_away(f"{CLIENTS_MAX} clients are here already, the most: end some, or ask through fewer processes")
+            return
         self._door.connections.add(self)
+        # A client whose machine went away without a word would keep its place for ever.
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._transport.set_write_buffer_limits(high=UNREAD_PAUSE_BYTES)
+        self._hello = self._loop.call_later(HELLO_TIMEOUT_S, self._send_away, f"no hello within {HELLO_TIMEOUT_S:g} s")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._end_wait()
         self._door.connections.discard(self)
 
     def close(self) -> None:
@@ -76,13 +106,32 @@ class _Visitor(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def _send_away(self, reason: str) -> None:
+        """Say why, here and there, and hang up."""
+        if self._transport is not None:
+            logger.warning("direct door: the client at %s was sent away: %s", self._peer, reason)
+            self._transport.write(frame(encode(reason)))
+            self._end_wait()
+            self.close()
+
+    @property
+    def _peer(self) -> object:
+        return self._transport and self._transport.get_extra_info("peername")
+
+    def _end_wait(self) -> None:
+        if self._hello is not None:
+            self._hello.cancel()
+
+    # In ------------------------------------------------------------------------------------------
+
     def data_received(self, data: bytes) -> None:
         try:
             for body in self._buffer.feed(data):
                 self._frame(body)
-        except (FormatError, msgspec.DecodeError) as error:
-            logger.warning("direct door: a client was sent away: %s", error)
-            self.close()
+        except FormatError as error:
+            self._send_away(str(error))
+        except msgspec.DecodeError as error:
+            self._send_away(f"this is no frame of version {VERSION} of the door: {error}")
 
     def _frame(self, body: bytes) -> None:
         if not self._welcome:
@@ -93,9 +142,25 @@ class _Visitor(asyncio.Protocol):
 
     def _greet(self, body: bytes) -> None:
         hello = decode_hello(body)
-        if hello.version != VERSION or not hmac.compare_digest(hello.secret.encode(), self._secret.encode()):
-            raise FormatError("wrong version or secret (Z0_DOOR_SECRET)")
+        if hello.version != VERSION:
+            raise FormatError(f"the door speaks version {VERSION}, the client {hello.version}: run both from one release of z0")
+        if not hmac.compare_digest(hello.secret.encode(), self._secret.encode()):
+            raise FormatError("the secret is not the worker's: give Z0_DOOR_SECRET the same value at both ends")
         self._welcome = True
+        self._end_wait()
+        self._buffer.bytes_max = FRAME_BYTES_MAX
+
+    # Out -----------------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        """The client does not read its answers: nothing more is taken from it."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _answered(self, number: int, group: DirectGroup) -> None:
         if not self._replies:
@@ -104,6 +169,17 @@ class _Visitor(asyncio.Protocol):
 
     def _flush(self) -> None:
         replies, self._replies = self._replies, []
+        if self._transport is None:
+            return
+        if self._transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
+            self._hang_up()
+            return
         for stretch in reply_frames(replies):
-            if self._transport is not None:
-                self._transport.write(stretch)
+            self._transport.write(stretch)
+
+    def _hang_up(self) -> None:
+        """Drop what the client has not read, which a mere close would keep; it asks again what it still wants to know."""
+        assert self._transport is not None, "connected"
+        unread = self._transport.get_write_buffer_size()
+        logger.warning("direct door: hung up on the client at %s: it left %d bytes of answers unread", self._peer, unread)
+        self._transport.abort()

@@ -19,6 +19,7 @@ from z0.errors import SettingsError
 PREFIX = "Z0_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 Port = int
+SECRET_BYTES_MAX = 1000  # a hello is 1 KiB at most
 
 
 def _port(default: int, what: str) -> Any:
@@ -60,7 +61,8 @@ class Config(BaseModel):
     door_host: str = Field("127.0.0.1", description="Address that the worker's direct door binds to and announces.")
     door_port: Port = _port(18081, "Port of the worker's direct door.")
     door_secret: SecretStr | None = Field(
-        None, description="Shared secret of the direct door; needed where `Z0_DOOR_HOST` is not loopback."
+        None,
+        description="Shared secret of the direct door, at most 1,000 bytes; needed where `Z0_DOOR_HOST` is not loopback.",
     )
 
     workers: int = Field(
@@ -121,6 +123,8 @@ class Config(BaseModel):
     def _unsafe(self) -> Iterator[str]:
         if self.door_host not in LOOPBACK and self.door_secret is None:
             yield f"Z0_DOOR_SECRET: needed because Z0_DOOR_HOST={self.door_host} is not loopback"
+        if self.door_secret is not None and len(self.door_secret.get_secret_value().encode()) > SECRET_BYTES_MAX:
+            yield f"Z0_DOOR_SECRET: longer than {SECRET_BYTES_MAX} bytes"
         if self.min_insync_replicas > self.replication:
             yield f"Z0_MIN_INSYNC_REPLICAS: {self.min_insync_replicas} is more than Z0_REPLICATION={self.replication}"
 

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.faults.cluster import Worker
+from tests.unit.direct_world import replies_in
 from tests.waiting import until
-from z0.client.frames import VERSION, Ask, FrameBuffer, Hello, decode_replies, encode, frame
+from z0.client.frames import VERSION, Ask, FrameBuffer, Hello, encode, frame
 from z0.codec import encode_command
 from z0.domain.answer import Answer
 from z0.domain.commands import Command
@@ -44,7 +45,7 @@ class Visitor:
                 data = await self._reader.read(65_536)
                 assert data, "it hung up"
                 for body in self._frames.feed(data):
-                    self._answers += [answer for reply in decode_replies(body) for answer in reply.answers]
+                    self._answers += [answer for reply in replies_in(body) for answer in reply.answers]
         return self._answers.popleft()
 
 

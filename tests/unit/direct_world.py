@@ -9,7 +9,7 @@ import pytest
 
 from tests.waiting import until
 from z0.client.direct import DirectLedger
-from z0.client.frames import LENGTH_BYTES, Ask, Reply, decode_asks, decode_hello, encode, frame
+from z0.client.frames import LENGTH_BYTES, Ask, Reply, decode_asks, decode_hello, decode_replies, encode, frame
 from z0.client.owners import Owner
 from z0.client.partitioner import partition_of
 from z0.config import from_env
@@ -25,6 +25,13 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
     """The next frame's body."""
     length = int.from_bytes(await asyncio.wait_for(reader.readexactly(LENGTH_BYTES), BOUND_S), "big")
     return await asyncio.wait_for(reader.readexactly(length), BOUND_S)
+
+
+def replies_in(body: bytes) -> list[Reply]:
+    """The replies of a frame that is no refusal."""
+    replies = decode_replies(body)
+    assert not isinstance(replies, str), replies
+    return replies
 
 
 def command(partition: int, command_id: str) -> Command:
@@ -87,6 +94,12 @@ class OwnerInHand:
         """Its announcement."""
         port = self._server.sockets[0].getsockname()[1]
         return Owner(partition, epoch, f"127.0.0.1:{port}", "worker")
+
+    def refuse(self, reason: str) -> None:
+        """Say why, and end the connection."""
+        assert self._writer is not None, "a client is here"
+        self._writer.write(frame(encode(reason)))
+        self._writer.close()
 
     def hang_up(self) -> None:
         """End the connection."""

@@ -133,6 +133,25 @@ async def test_what_is_lost_with_a_connection_is_asked_again(world: World) -> No
     assert named(await asked) == [(name, Outcome.ACCEPTED) for name in "abc"]
 
 
+async def test_an_owner_that_sends_the_client_away_is_asked_again_after_a_while(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its reason is logged; at once it would only say the same."""
+    monkeypatch.setattr("z0.client.direct.REFUSED_AGAIN_S", 1.0)
+    ledger, _, owner, _ = world
+    asked = asyncio.create_task(ledger.submit(command(0, "a")))
+    await owner.heard()
+    refused_at = asyncio.get_running_loop().time()
+    owner.refuse("the secret is another")
+    (again,) = await owner.heard()
+    assert asyncio.get_running_loop().time() - refused_at >= 1.0
+    assert [record.getMessage().partition(" sent ")[2] for record in caplog.records] == [
+        "this client away: the secret is another"
+    ]
+    owner.say(reply(again))
+    assert (await asked).outcome is Outcome.ACCEPTED
+
+
 async def test_an_owner_that_answers_more_than_was_asked_is_left(world: World) -> None:
     """Whose answers these are, nobody knows; the commands are asked again."""
     ledger, _, owner, _ = world

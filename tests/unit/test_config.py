@@ -2,7 +2,7 @@
 
 import pytest
 
-from z0.config import Config, fields, from_env, variable
+from z0.config import SECRET_BYTES_MAX, Config, fields, from_env, variable
 from z0.errors import SettingsError
 
 
@@ -74,6 +74,12 @@ def test_a_door_beyond_loopback_needs_a_secret() -> None:
     [problem] = problems({"Z0_DOOR_HOST": "10.0.0.5"})
     assert problem.startswith("Z0_DOOR_SECRET:")
     assert from_env({"Z0_DOOR_HOST": "10.0.0.5", "Z0_DOOR_SECRET": "s"}).door_host == "10.0.0.5"
+
+
+def test_a_secret_too_long_for_a_hello_is_refused_and_not_shown() -> None:
+    """By its bytes; the door would send every client away."""
+    assert from_env({"Z0_DOOR_SECRET": "x" * SECRET_BYTES_MAX}).door_secret is not None
+    assert problems({"Z0_DOOR_SECRET": "é" * (SECRET_BYTES_MAX // 2 + 1)}) == ["Z0_DOOR_SECRET: longer than 1000 bytes"]
 
 
 def test_a_secret_is_not_in_what_is_printed() -> None:

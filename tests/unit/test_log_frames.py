@@ -3,8 +3,10 @@
 import msgspec
 import pytest
 
+from tests.unit.direct_world import replies_in
 from z0.client.frames import (
     FRAME_BYTES_MAX,
+    HELLO_BYTES_MAX,
     STRETCH_BYTES_MAX,
     Ask,
     FrameBuffer,
@@ -17,6 +19,7 @@ from z0.client.frames import (
     frame,
     reply_frames,
 )
+from z0.config import SECRET_BYTES_MAX
 from z0.domain.answer import Answer
 from z0.domain.outcome import Outcome
 from z0.errors import FormatError
@@ -46,6 +49,21 @@ def test_a_length_above_the_bound_is_a_fault() -> None:
         list(FrameBuffer().feed((FRAME_BYTES_MAX + 1).to_bytes(4, "big")))
 
 
+def test_the_bound_may_change_between_two_frames() -> None:
+    """A stranger's first frame is small, and its next ones may come in the same piece."""
+    buffer = FrameBuffer(bytes_max=3)
+    found = []
+    for body in buffer.feed(frame(b"abc") + frame(b"x" * 100)):
+        found.append(body)
+        buffer.bytes_max = FRAME_BYTES_MAX
+    assert found == [b"abc", b"x" * 100]
+
+
+def test_the_longest_secret_fits_in_a_hello() -> None:
+    """Or its owner could start a worker that takes no client."""
+    assert len(encode(Hello(2**32, "x" * SECRET_BYTES_MAX))) <= HELLO_BYTES_MAX
+
+
 def test_hello_asks_and_replies_come_back_as_they_were() -> None:
     """Both ends share these shapes."""
     assert decode_hello(encode(Hello(1, "s"))) == Hello(1, "s")
@@ -56,6 +74,7 @@ def test_hello_asks_and_replies_come_back_as_they_were() -> None:
     )
     replies = [Reply(9, [answer]), Reply(7, [answer, answer])]
     assert decode_replies(encode(replies)) == replies
+    assert decode_replies(encode("why")) == "why"
 
 
 def test_a_group_of_nothing_is_no_group() -> None:
@@ -84,13 +103,13 @@ def test_answers_too_large_for_a_frame_go_on_in_the_next_under_their_number(fiel
     large = msgspec.structs.replace(answer_of(1), **{field: b"x" * (STRETCH_BYTES_MAX // 2 - 1)})
     replies = [Reply(1, [answer_of(0)]), Reply(2, [large] * 5), Reply(3, [answer_of(0)])]
     sent = bodies(replies)
-    assert [[(r.number, len(r.answers)) for r in decode_replies(body)] for body in sent] == [
+    assert [[(r.number, len(r.answers)) for r in replies_in(body)] for body in sent] == [
         [(1, 1), (2, 2)],
         [(2, 2)],
         [(2, 1), (3, 1)],
     ]
     assert all(len(body) < STRETCH_BYTES_MAX + 1_000 for body in sent)
-    assert [a for body in sent for r in decode_replies(body) for a in r.answers] == [a for r in replies for a in r.answers]
+    assert [a for body in sent for r in replies_in(body) for a in r.answers] == [a for r in replies for a in r.answers]
 
 
 def answer_of(n: int) -> Answer:

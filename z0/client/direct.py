@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 ASK_AGAIN_S: Final = 0.05  # an owner that is gone has a successor after seconds; 20 questions a second cost nothing
 CONNECT_TIMEOUT_S: Final = 2.0
+REFUSED_AGAIN_S: Final = 2.0  # an owner that sends us away would say the same again; each time is a line in two logs
 _ASK_AGAIN: Final = frozenset({Outcome.NOT_OWNER, Outcome.WARMING_UP})
 
 
@@ -53,7 +54,11 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for body in self._buffer.feed(data):
-                for reply in decode_replies(body):
+                replies = decode_replies(body)
+                if isinstance(replies, str):
+                    self._client.on_refused(self, replies)
+                    return
+                for reply in replies:
                     self._on_reply(reply)
         except (FormatError, msgspec.DecodeError) as error:
             logger.warning("the owner at %s sent no frame: %s", self.address, error)
@@ -107,6 +112,7 @@ class DirectLedger:
         self._owners = Owners(config.kafka_servers, self._on_owner)
         self._connections: dict[str, _Connection] = {}
         self._connecting: dict[str, asyncio.Task[None]] = {}
+        self._refused_until: dict[str, float] = {}  # by address, on the loop's clock
         self._outgoing = Groups()
         self._deadlines: dict[int, Deadline] = {}  # of this turn
         self._flush_scheduled = False
@@ -228,7 +234,9 @@ class DirectLedger:
         return connection
 
     def _connect(self, address: str) -> None:
-        if address not in self._connections and address not in self._connecting and not self._closed:
+        if address in self._connections or address in self._connecting or self._closed:
+            return
+        if self._loop.time() >= self._refused_until.get(address, 0.0):
             self._connecting[address] = self._loop.create_task(self._open(address))
 
     async def _open(self, address: str) -> None:
@@ -259,6 +267,11 @@ class DirectLedger:
                 again = True
         if again:
             self._flush_later()
+
+    def on_refused(self, connection: _Connection, reason: str) -> None:
+        """The owner hangs up and says why. The callers' deadlines go on: it may take us later."""
+        logger.warning("the owner at %s sent this client away: %s", connection.address, reason)
+        self._refused_until[connection.address] = self._loop.time() + REFUSED_AGAIN_S
 
     def on_lost(self, connection: _Connection) -> None:
         """What was under way is asked again: it may have been decided, and the same id finds out."""

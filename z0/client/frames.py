@@ -5,6 +5,7 @@ The direct door's wire: length-prefixed MessagePack frames. Owns: their shape, f
     hello    client's first frame: [version, secret]
     asks     client to owner: [[number, partition, [command, ...]], ...]    groups; command: the documented JSON
     replies  owner to client: [[number, [answer, ...]], ...]                groups in any order, answers in the group's
+    refusal  owner to client, before it hangs up: why, and what to do about it, as a string
 
 What goes to one partition in one turn is one group, answered when all of it is. Where it is too large for a frame, commands go as
 several groups, answers in several replies of one number, one after the other.
@@ -12,7 +13,7 @@ several groups, answers in several replies of one number, one after the other.
 Plain frames instead of WebSocket ones: measured by `z0 bench door`, see docs/architecture.md.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -24,6 +25,7 @@ from z0.errors import FormatError
 
 VERSION: Final = 2
 LENGTH_BYTES: Final = 4
+HELLO_BYTES_MAX: Final = 1024  # all that is kept of who has not said hello: the longest secret and some bytes around it
 FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
 # Many large items go in several frames: one that the other end refuses would be sent again and again.
 STRETCH_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -54,7 +56,8 @@ class Reply(Struct, frozen=True, array_like=True, gc=False):
 encode = msgspec.msgpack.Encoder().encode
 decode_hello = msgspec.msgpack.Decoder(Hello).decode
 decode_asks = msgspec.msgpack.Decoder(list[Ask]).decode
-decode_replies = msgspec.msgpack.Decoder(list[Reply]).decode
+# A refusal is a string.
+decode_replies: Callable[[bytes], list[Reply] | str] = msgspec.msgpack.Decoder(list[Reply] | str).decode
 
 
 def frame(body: bytes) -> bytes:
@@ -79,9 +82,10 @@ def _bytes_of(answer: Answer) -> int:
 
 
 class FrameBuffer:
-    """Cuts a byte stream into frames."""
+    """Cuts a byte stream into frames of at most `bytes_max` bytes, which may be changed between two of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self.bytes_max = bytes_max
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -95,8 +99,8 @@ class FrameBuffer:
         start = 0
         while len(self._buffer) - start >= LENGTH_BYTES:
             length = int.from_bytes(self._buffer[start : start + LENGTH_BYTES], "big")
-            if length > FRAME_BYTES_MAX:
-                raise FormatError(f"a frame of {length} bytes; the most is {FRAME_BYTES_MAX}")
+            if length > self.bytes_max:
+                raise FormatError(f"a frame of {length} bytes; the most is {self.bytes_max}")
             end = start + LENGTH_BYTES + length
             if len(self._buffer) < end:
                 break

@@ -2,10 +2,12 @@
 
 from typing import Final
 
+from streams import door
 from streams.app import HEARTBEAT_INTERVAL_S, SESSION_TIMEOUT_S, TICK_INTERVAL_S
 from tables.store import BLOCK_CACHE_BYTES
+from z0.client.frames import FRAME_BYTES_MAX, HELLO_BYTES_MAX
 from z0.codec import NESTING_MAX
-from z0.config import Config, variable
+from z0.config import SECRET_BYTES_MAX, Config, variable
 from z0.configs.book import READ_BYTES_MAX, REMEMBERED_BYTES_MAX
 from z0.domain import config as configs
 from z0.domain.check import METERS_MAX
@@ -36,6 +38,8 @@ def limits_page() -> str:
         table(head, _ledger()),
         "## One worker, per partition",
         table(head, _worker()),
+        "## One worker's direct door",
+        table(head, _door()),
         "## Time",
         table(head, _time()),
         "## Configs",
@@ -78,6 +82,26 @@ def _worker() -> list[Row]:
         ),
         ("index cache", _bytes(CACHE_BYTES), "nearly every look-up is for an id never seen, and filters answer those"),
         ("table cache", _bytes(BLOCK_CACHE_BYTES), "per table; the library's default is 2 GiB"),
+    ]
+
+
+def _door() -> list[Row]:
+    return [
+        ("clients", f"{door.CLIENTS_MAX}", "a process that asks has one connection; one more is told so and sent away"),
+        ("a hello", _bytes(HELLO_BYTES_MAX), "all that is kept of who has not said it; sent away"),
+        (_variable("door_secret"), f"{SECRET_BYTES_MAX:,} bytes", "it goes in the hello; a worker or client does not start"),
+        ("a hello is waited for", f"{door.HELLO_TIMEOUT_S:.0f} s", "it is the first thing a client sends; sent away"),
+        ("one frame", _bytes(FRAME_BYTES_MAX), "clients send a sixteenth, or one command alone; sent away"),
+        (
+            "answers a client has not read",
+            _bytes(door.UNREAD_PAUSE_BYTES),
+            "one full frame; nothing more is taken from that client until it reads",
+        ),
+        (
+            "the same, from earlier turns",
+            _bytes(door.UNREAD_BYTES_MAX),
+            "what was taken is still answered; beyond this they are dropped and the worker hangs up; the client asks again",
+        ),
     ]
 
 
