@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 BACKLOG: Final = 128
 CLIENTS_MAX: Final = 128  # a process that asks has one connection, and a few dozen of them keep a worker busy
 HELLO_TIMEOUT_S: Final = 5.0  # a hello is the first thing that a client sends
+LEAVE_TIMEOUT_S: Final = 1.0  # a client that was told why it must go closes at once
 UNREAD_PAUSE_BYTES: Final = STRETCH_BYTES_MAX  # one full frame may wait at the socket
 # What was taken from a client before that is still answered. Beyond this, what earlier turns answered was not read for long.
 UNREAD_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -107,12 +108,14 @@ class _Visitor(asyncio.Protocol):
             self._transport.close()
 
     def _send_away(self, reason: str) -> None:
-        """Say why, here and there, and hang up."""
-        if self._transport is not None:
+        """Say why, here and there, and be done with it."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
             logger.warning("direct door: the client at %s was sent away: %s", self._peer, reason)
-            self._transport.write(frame(encode(reason)))
-            self._end_wait()
-            self.close()
+            transport.write(frame(encode(reason)))
+            transport.write_eof()
+            transport.set_protocol(_SentAway(transport, self._loop))
+            self.connection_lost(None)
 
     @property
     def _peer(self) -> object:
@@ -183,3 +186,16 @@ class _Visitor(asyncio.Protocol):
         unread = self._transport.get_write_buffer_size()
         logger.warning("direct door: hung up on the client at %s: it left %d bytes of answers unread", self._peer, unread)
         self._transport.abort()
+
+
+class _SentAway(asyncio.Protocol):
+    """
+    Who was told why, and has not left yet. What it still says is read and dropped: a connection that is closed before what came
+    was read is reset, and the client may lose the reason.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._patience = loop.call_later(LEAVE_TIMEOUT_S, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._patience.cancel()

@@ -11,7 +11,7 @@ import uvloop
 from pydantic import SecretStr
 
 from streams import door as bounds
-from tests.unit.direct_world import Announcements, answer, command
+from tests.unit.direct_world import BOUND_S, Announcements, answer, command
 from tests.unit.door_world import Client, Door, open_door
 from tests.waiting import until
 from z0.client.direct import DirectLedger
@@ -45,6 +45,13 @@ async def numbers(client: Client, count: int) -> list[int]:
     while len(heard) < count:
         heard += await client.heard()
     return [reply.number for reply in heard]
+
+
+async def asks_on(client: Client) -> None:
+    """Ask until the connection is gone."""
+    while True:
+        client.say(asks(1))
+        await client.writer.drain()
 
 
 async def nobody_is_here(door: Door) -> None:
@@ -209,6 +216,33 @@ async def test_who_is_sent_away_is_told_which_it_was(
         assert await client.told() == why
         assert why in caplog.text
         assert door.host.offered.empty()
+
+
+@LOOPS
+def test_the_reason_reaches_who_goes_on_asking(run: Run) -> None:
+    """A connection that is closed on what nobody read is reset, and the reason with it."""
+
+    async def main() -> None:
+        async with open_door() as door:
+            client = await door.client(secret="wrong")
+            for _ in range(50):
+                client.say(asks(100))
+                await asyncio.sleep(0)
+            assert (await client.told()).startswith("the secret is not the worker's")
+            assert door.host.offered.empty()
+
+    run(main())
+
+
+async def test_who_is_sent_away_and_stays_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was told, and what it says is not heard any more."""
+    monkeypatch.setattr(bounds, "LEAVE_TIMEOUT_S", 0.2)
+    async with open_door() as door:
+        client = await door.client(secret="wrong")
+        assert await client.told()
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(asks_on(client), BOUND_S)
+        assert not door.server.connections
 
 
 async def test_a_ledger_with_another_secret_says_why_nobody_answers(

@@ -91,6 +91,7 @@ def _door() -> list[Row]:
         ("a hello", _bytes(HELLO_BYTES_MAX), "all that is kept of who has not said it; sent away"),
         (_variable("door_secret"), f"{SECRET_BYTES_MAX:,} bytes", "it goes in the hello; a worker or client does not start"),
         ("a hello is waited for", f"{door.HELLO_TIMEOUT_S:.0f} s", "it is the first thing a client sends; sent away"),
+        ("who is sent away leaves", f"within {door.LEAVE_TIMEOUT_S:.0f} s", "time to read why; then it is cut off"),
         ("one frame", _bytes(FRAME_BYTES_MAX), "clients send a sixteenth, or one command alone; sent away"),
         (
             "answers a client has not read",
