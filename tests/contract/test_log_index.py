@@ -4,10 +4,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rocksdict import AccessType
 
+from tests.waiting import until
 from z0.domain.facts import Reference
 from z0.domain.outcome import Outcome
-from z0.log.entry import Entry, entry_of
+from z0.log import index as index_module
+from z0.log.entry import RETENTION_MS, Entry, entry_of
 from z0.log.index import CommandIndex, MemoryIndex, RocksIndex, key_of, reference_key
 from z0.log.validity import NO_EPOCH, Position
 
@@ -94,6 +97,42 @@ def test_what_no_longer_fits_memory_is_found_on_disk(tmp_path: Path) -> None:
     assert index.get_many([*some, key_of("t", "account_0", "never")]) == some
     assert list((tmp_path / "index").glob("*.sst")), "nothing was written to disk"
     index.close()
+
+
+class _Soon:
+    """Stands for RocksDB's kinds of access: what is to expire expires after a second, and for how long was asked is kept."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def with_ttl(self, seconds: int) -> AccessType:
+        self.asked.append(seconds)
+        return AccessType.with_ttl(1)
+
+
+async def test_what_is_older_than_an_id_is_kept_gives_its_disk_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By compaction, at twice that age: of the index on disk nothing else ever takes an entry out."""
+    soon = _Soon()
+    monkeypatch.setattr(index_module, "AccessType", soon)
+    index = RocksIndex(tmp_path / "index")
+    entries = {key_of("t", "account_acct_1", f"c{n}"): entry(n) for n in range(20_000)}
+    index.put(entries, Position(20_000, 0), {reference_key("t", "account_acct_1", 7): Reference("outcome", 1, "ab" * 32)})
+    index._db.flush()
+    full = _bytes(tmp_path)
+
+    async def is_given_back() -> bool:
+        index._db.compact_range(None, None)
+        return _bytes(tmp_path) < full / 100
+
+    await until(is_given_back, "what has expired is off the disk")
+    assert index.get_many(list(entries)) == {}
+    assert index.references([reference_key("t", "account_acct_1", 7)]) == {}
+    assert soon.asked == [2 * RETENTION_MS // 1000]
+    index.close()
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*.sst"))
 
 
 def test_an_entry_is_what_its_fact_says() -> None:
