@@ -148,8 +148,9 @@ async def test_a_postgres_that_hangs_or_is_gone_delays_no_answer_and_is_asked_ag
 class Caller:
     """A tenant with one account over HTTP."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx.AsyncClient, tenant_id: str) -> None:
         self.http = http
+        self.tenant_id = tenant_id
         self.account = f"acct_{uuid.uuid4().hex}"
         self.path = f"/v1/entities/{self.account}"
 
@@ -186,7 +187,7 @@ async def caller(stack: Config) -> AsyncIterator[Caller]:
         await create_tenant(ledger, tenant)
         key = (await create_key(ledger, tenant, KeyRecord(hash="", mode=Mode.TEST, scopes=[Scope.READ, Scope.WRITE]))).key
     async with httpx.AsyncClient(base_url=stack.api_url, headers={"X-API-Key": key}, timeout=30) as http:
-        found = Caller(http)
+        found = Caller(http, f"tenant_{tenant}")
         await found.batch({"op": "create_entity"}, {"op": "add_budget", "amount": "100", "currency": "USD"})
         yield found
 
