@@ -76,6 +76,12 @@ def _worker() -> list[Row]:
         ("batches in flight", "1, and 1 decided", "one more would add latency and bring nothing: deciding is the bottleneck"),
         ("ledgers expired in a round", f"{EXPIRY_LEDGERS_MAX}", "10 ms; the next round takes the next"),
         (
+            "ledgers with an open reservation",
+            "as many as there are",
+            "each has an entry of 200 bytes in memory, also outside the live ones, so that it expires in time: 191 MiB for a "
+            "million, and at most as much again for entries that no longer count",
+        ),
+        (
             "snapshots in a step",
             f"{STEP_ENTITIES_MAX} every {STEP_PAUSE_MS} ms",
             "a fifth of its time while a pass runs",
@@ -111,13 +117,14 @@ def _time() -> list[Row]:
         (
             "command ids are kept",
             f"{RETENTION_MS // DAY_MS} days",
-            "longer than any queue keeps a command; then free again",
+            "longer than any queue keeps a command; then free again. A lost index is rebuilt from the facts of that time: 18 "
+            "minutes for 100 million of them at 91,700 a second (`z0 bench recovery`)",
         ),
         ("a reservation lasts", f"at most {TTL_MS_MAX // DAY_MS} days", "`malformed`; a budget config may say less"),
         (
             "an expiry is late by",
             f"at most {TICK_INTERVAL_S} s",
-            "the worker's timer, and one round; at once where it is asked",
+            "the worker's timer, and one round; at once where it is asked; 100,000 ledgers due at once take 1.4 s of deciding",
         ),
         (
             "event time",
