@@ -11,17 +11,18 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from tables.store import pack, unpack
 from tests.faults.callers import Callers
-from tests.faults.cluster import Cluster, epochs
+from tests.faults.cluster import Cluster, epochs, pause
 from tests.faults.visitor import visiting
 from tests.faults.worker import Orders
 from tests.waiting import until
 from z0.config import Config
-from z0.domain.commands import AddBudget, Read
-from z0.domain.outcome import is_transient
+from z0.domain.commands import AddBudget, Command, Read, Reserve
+from z0.domain.outcome import Outcome, is_transient
 from z0.log.kafka import new_producer, new_reader, send_batch, start_client
 from z0.names import BUDGETS_CHANGELOG, LEDGERS_CHANGELOG
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+ACK_TAKES_S = 0.5
 
 
 async def test_a_worker_that_slept_past_its_session_tells_nobody_what_the_log_does_not_hold(cluster: Cluster) -> None:
@@ -109,28 +110,41 @@ async def test_a_batch_of_a_dead_epoch_that_lands_late_is_void(cluster: Cluster,
 
 @pytest.mark.faults
 async def test_a_lost_batch_voids_those_decided_on_top_of_it(cluster: Cluster, tmp_path: Path) -> None:
-    """Batch n is lost and n+1 lands: its facts expect other offsets than they have."""
-    drop = tmp_path / "drop"
-    worker = cluster.start(1, Orders(drop_file=str(drop)))
-    async with Callers(cluster.config) as callers:
+    """
+    Batch n is acked and lost, and n+1 lands: its facts expect other offsets than they have. Whoever was told of n was told what
+    the broker said; what was decided on top of it is told to nobody, and decided again without it.
+    """
+    orders = Orders(drop_file=str(tmp_path / "drop"), hold_file=str(tmp_path / "hold"))
+    slowly = cluster.config.model_copy(update={"snapshot_interval_ms": 60_000})  # none between the two batches
+    worker = Cluster(slowly).start(1, orders)
+    cluster.workers.append(worker)
+    async with Callers(cluster.config, accounts=3) as callers:
         await cluster.serving(callers.ledger, worker)
         await callers.open_accounts()
-        done = asyncio.Event()
-        asking = asyncio.create_task(callers.go_on(done))
-        for _ in range(3):
-            await callers.heard(50)
-            before = epochs(callers.ledger)
-            drop.touch()
-            await dropped(drop)
+        lost, on_top = zip(*[await lose_one(callers, account, tmp_path) for account in callers.accounts], strict=True)
+        await callers.ask(*(next(callers.work(account)) for account in callers.accounts for _ in range(5)))
+        found = await callers.settled()
+    assert not {command.id for command in lost} & {command_id for _, command_id in found.facts}
+    assert {read.fact.command_id for read in found.voids if read.fact} == {command.id for command in on_top}
+    again = [found.facts[command.ledger_id, command.id].outcome for command in on_top]
+    assert again == [Outcome.BUDGET_EXHAUSTED] * 3
 
-            async def claimed(before: dict[int, int] = before) -> bool:
-                return epochs(callers.ledger) != before
 
-            await until(claimed, "the partition claimed again", 60)
-        await callers.heard(50)
-        done.set()
-        await asking
-        await callers.settled()
+async def lose_one(callers: Callers, account: str, orders: Path) -> tuple[Command, Command]:
+    """A deposit that is acked and lost, and a hold that only it could pay, decided before the ack and answered when it landed."""
+    deposit = callers.of(AddBudget, account, amount="1000", currency="USD")
+    hold = callers.of(Reserve, account, amount="500", currency="USD")
+    held, dropping = orders / "hold", orders / "drop"
+    held.touch()
+    dropping.touch()
+    losing = asyncio.create_task(callers.ledger.submit_many([deposit]))
+    await dropped(dropping)
+    asking = asyncio.create_task(callers.ask(hold))
+    await pause(ACK_TAKES_S)
+    held.unlink()
+    assert [answer.outcome for answer in await losing] == [Outcome.ACCEPTED]
+    await asking
+    return deposit, hold
 
 
 async def test_a_stale_snapshot_that_compaction_kept_alone_is_not_believed(cluster: Cluster) -> None:
