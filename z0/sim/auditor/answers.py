@@ -88,8 +88,17 @@ class Answers:
         for field in ("available", "reservation_id", "expires_at"):
             if getattr(answer, field) != fact.get(field):
                 self._report("answer", f"{name} was told {field} {getattr(answer, field)}, the log says {fact.get(field)}")
+        self._check_words(told, fact)
         if told.said_s < seen.at_s:
             self._report("durable", f"{name} was answered at {told.said_s:.4f} s, its fact landed at {seen.at_s:.4f} s")
+
+    def _check_words(self, told: Told, fact: dict[str, Any]) -> None:
+        """The currency of what is left, and the reason of a refusal."""
+        currency = fact.get("currency") if fact.get("available") is not None else None
+        detail = fact["data"].get("detail") if fact["type"] == "decision" else None
+        said = (told.answer.currency, told.answer.detail)
+        if said != (currency, detail):
+            self._report("answer", f"{fact['command_id']} was told {said}, the log says {(currency, detail)}")
 
     def _check_unrecorded(self, told: Told, command: dict[str, Any], seen: Seen | None, digest_of: Any) -> None:
         outcome, name = str(told.answer.outcome), command["id"]
