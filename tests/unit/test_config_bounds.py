@@ -15,6 +15,7 @@ from z0.domain.answer import Answer
 from z0.domain.config import (
     OFF_VERSIONS_MAX,
     SETTINGS_BYTES_MAX,
+    TO_COME_MAX,
     VERSION_BYTES,
     VERSIONS_MAX,
     bytes_of,
@@ -108,6 +109,20 @@ def test_one_config_has_only_so_many_versions_and_can_then_be_switched_off() -> 
     assert refused.outcome is Outcome.BAD_CONFIG
     assert "another config" in str(refused.detail)
     assert write(OVERDRAFT, ledger_id="config_cfg_other").outcome is Outcome.ACCEPTED
+
+
+def test_only_so_many_versions_of_a_config_may_be_to_come_and_one_at_once_replaces_them() -> None:
+    """What is written is compared with all of them, by the ledger's only writer."""
+    coming = [version(OVERDRAFT, version=n, effective_at=NOW + n) for n in range(1, TO_COME_MAX + 1)]
+    of, own = book(version(OVERDRAFT, version=0), *coming[:-1]), {"ledger_id": "config_cfg_1"}
+    later = put(OVERDRAFT, effective_at=NOW + 99, **own)
+    assert refused(of, later) is None
+    of.add(coming[-1])
+    assert refused(of, later) == "config.to_come"
+    assert refused(of, put(OVERDRAFT, effective_at=NOW + 99)) is None
+    assert refused(of, put(OVERDRAFT, **own)) is None
+    of.add(version(OVERDRAFT, version=TO_COME_MAX + 1, effective_at=NOW))
+    assert refused(of, later) is None
 
 
 HEAVY = {"roles": {f"{one}{two}": ["*"] * 120 for one in "abcdefgh" for two in "ijklmnop"}}

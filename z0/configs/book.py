@@ -197,7 +197,12 @@ class Book:
         """Why a config may not be written, as far as this copy can say."""
         own = self.history(command.ledger_id.partition("_")[2]).from_now(at_ms)
         of_all = self._tenants_bytes if command.tenant_id != PLATFORM_TENANT else 0
-        held = Held(self._bytes.get(command.tenant_id, 0), of_all, any(not is_off(one.settings) for one in own))
+        held = Held(
+            self._bytes.get(command.tenant_id, 0),
+            of_all,
+            is_on=any(not is_off(one.settings) for one in own),
+            to_come=sum(one.effective_at > at_ms for one in own),
+        )
         return refusal_of(command, at_ms, self._others(command, at_ms), held)
 
     def _others(self, command: PutConfig, at_ms: int) -> list[Config]:

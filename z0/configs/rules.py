@@ -19,6 +19,7 @@ from z0.domain.config import (
     LIMITS_MAX,
     NOT_IN_ANY,
     TENANT_BYTES_MAX,
+    TO_COME_MAX,
     CapSettings,
     Config,
     ConfigVersion,
@@ -38,14 +39,15 @@ _RANKS: Final = list(Scope)
 
 
 class Held(NamedTuple):
-    """What the copy holds already: bytes of the command's tenant and of all tenants; whether the config says something."""
+    """What the copy holds already: bytes of the command's tenant and of all tenants, and of the config itself."""
 
     tenant_bytes: int
     all_bytes: int
-    is_on: bool  # now, or in a version to come
+    is_on: bool  # whether it says something, now or in a version to come
+    to_come: int  # how many of its versions are
 
 
-NOTHING_HELD: Final = Held(0, 0, is_on=False)
+NOTHING_HELD: Final = Held(0, 0, is_on=False, to_come=0)
 
 
 def refusal_of(command: PutConfig, at_ms: int, others: Sequence[Config], held: Held) -> Refusal | None:
@@ -58,7 +60,7 @@ def refusal_of(command: PutConfig, at_ms: int, others: Sequence[Config], held: H
     if problem is not None:
         return _bad(problem)
     settings = read_settings(command.type, command.settings)
-    problem = settings if isinstance(settings, Problem) else _problem_of_bytes(command, settings, held)
+    problem = settings if isinstance(settings, Problem) else _problem_of_room(command, settings, held)
     if problem is not None:
         return _bad(problem)
     if settings is None:
@@ -95,7 +97,9 @@ def problem_of_library(settings: Settings) -> Problem | None:
     return Problem("settings.schema", text) if text is not None else None
 
 
-def _problem_of_bytes(command: PutConfig, settings: Settings | None, held: Held) -> Problem | None:
+def _problem_of_room(command: PutConfig, settings: Settings | None, held: Held) -> Problem | None:
+    if command.effective_at is not None and held.to_come >= TO_COME_MAX:
+        return Problem("to_come", f"{TO_COME_MAX} of its versions are to come already; one that takes effect now replaces them")
     if settings is None and command.effective_at is None and held.is_on:
         return None  # what is in force can be switched off whatever there is: once, as then nothing is in force
     count = bytes_of(_as_version(command))

@@ -39,6 +39,9 @@ LIMITS_MAX: Final = {Scope.PLATFORM: 8, Scope.TENANT: 12, Scope.ENTITY: 12}
 CHECKS_MAX: Final = {Scope.PLATFORM: 8, Scope.TENANT: 16, Scope.ENTITY: 8}
 # Of one type for one entity: their ids and versions stand on every fact.
 CONFIGS_PER_TARGET_MAX: Final = 16
+# Of one config, versions whose time is still to come: each config that is written under it is compared with all of them. A
+# version that takes effect at once replaces them.
+TO_COME_MAX: Final = 16
 METERS_MAX: Final = 256  # a provider's price list has some dozens of meters; 256 fit the size
 ROLES_MAX: Final = 64  # more are better grouped: a command is looked up in each scope's roles
 CANDIDATES_MAX: Final = 64  # a caller tries them one after the other

@@ -164,6 +164,11 @@ def _configs() -> list[Row]:
             "copies them keeps a digest of each, 200 bytes",
         ),
         (
+            "versions of one config that are to come",
+            str(configs.TO_COME_MAX),
+            "a config that is written is compared with all of them; `bad_config`; one that takes effect at once replaces them",
+        ),
+        (
             "settings kept as values, by their text",
             _bytes(READ_BYTES_MAX),
             "values take up to 19 times their text; others are read again when they are asked for",
