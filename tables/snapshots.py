@@ -63,7 +63,12 @@ class TableSnapshots:
         return decode_floor(stored) if stored is not None else Floor()
 
     def needs_full_replay(self, partition: int) -> bool:
-        return any(table.store.has_void(partition) for table in self._tables)
+        return any(table.store.has_void(partition) for table in self._tables) or self._has_lost_one(partition)
+
+    def _has_lost_one(self, partition: int) -> bool:
+        """Every table is claimed before the floor moves: one that knows of no such claim has lost what was below the floor."""
+        floor = self.floor(partition)
+        return any(table.store.epoch(partition) < floor.epoch for table in self._tables)
 
     async def claim(self, partition: int, epoch: int) -> None:
         await _all(*(table.claim(partition, epoch) for table in self._tables))

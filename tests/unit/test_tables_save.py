@@ -13,6 +13,7 @@ from tables.store import pack
 from z0.client.frames import STRETCH_BYTES_MAX
 from z0.cut import cut
 from z0.errors import EpochDead
+from z0.log.claims import Floor
 from z0.log.ports import Appended
 from z0.sim.disk import DictStore
 
@@ -68,6 +69,31 @@ async def test_a_write_that_failed_in_one_table_waits_for_the_other_tables_write
     with pytest.raises(TimeoutError):
         await writing
     assert late.done
+
+
+class Kept:
+    """A table that is acked at once, and what it keeps."""
+
+    def __init__(self) -> None:
+        self.store = DictStore()
+
+    async def claim(self, partition: int, epoch: int) -> None:
+        self.store.raise_epoch(partition, epoch)
+
+    async def save(self, partition: int, epoch: int, records: Sequence[tuple[bytes, bytes]]) -> None:
+        self.store.put_all(partition, [(key, pack(epoch, value)) for key, value in records])
+
+
+@pytest.mark.parametrize("lost", Tables._fields)
+async def test_a_table_that_was_lost_alone_is_folded_from_the_beginning(lost: str) -> None:
+    """The floor lies in another one, and says that nothing before it is needed: roles and counted limits would be gone."""
+    tables = Tables(*(cast(SnapshotWrites, Kept()) for _ in Tables._fields))
+    snapshots = TableSnapshots(tables)
+    await snapshots.claim(0, 7)
+    await snapshots.save_floor(0, 7, Floor(20, -1, 0, 7))
+    assert not snapshots.needs_full_replay(0)
+    left = TableSnapshots(tables._replace(**{lost: cast(SnapshotWrites, Kept())}))
+    assert left.needs_full_replay(0) or left.floor(0) == Floor()
 
 
 CHANGELOG = TP("changelog", 0)
