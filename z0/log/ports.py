@@ -122,7 +122,10 @@ class Snapshots(Protocol):
         ...
 
     def needs_full_replay(self, partition: int) -> bool:
-        """Whether an entity is left with void snapshots only: its facts must be folded from the log's beginning."""
+        """
+        Whether an entity is left with void snapshots only, or a table has lost what is below the floor: facts must be folded
+        from the log's beginning.
+        """
         ...
 
     def claim(self, partition: int, epoch: int) -> Awaitable[None]:
