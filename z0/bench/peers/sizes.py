@@ -8,7 +8,9 @@ class Size(NamedTuple):
 
     accounts: int = 1_000
     seconds: float = 10.0  # of each loop, open or closed
-    warm_up_s: float = 3.0  # of each open loop; what runs before it has warmed the servers up
+    warm_up_s: float = (
+        12.0  # of each open loop, as in `z0 bench latency`: batches before it have not warmed up what single calls use
+    )
     rate: int = 10_000  # of the open loops of those who answer (ours, Postgres)
     topic_rate: int = 5_000  # of the open loops from topic to topic (Kafka Streams, ours by the Kafka door)
     batch: int = 500
