@@ -141,7 +141,7 @@ def recovery(
 def peers(
     accounts: Annotated[int, typer.Option(help="Accounts the work is spread over.")] = 1_000,
     seconds: Annotated[float, typer.Option(help="How long each loop is measured.")] = 10,
-    warm_up: Annotated[float, typer.Option(help="Seconds before an open loop is counted.")] = 3,
+    warm_up: Annotated[float, typer.Option(help="Seconds before an open loop is counted.")] = 12,
     rate: Annotated[int, typer.Option(help="Commands a second of the open loops of ours and Postgres.")] = 10_000,
     topic_rate: Annotated[int, typer.Option(help="The same from topic to topic, of ours and Kafka Streams.")] = 5_000,
     catch_up: Annotated[int, typer.Option(help="Commands that are on the topic before the start.")] = 200_000,
