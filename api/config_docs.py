@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from api.docs import AsOfDoc, Doc
+from api.docs import AsOfDoc, Doc, VersionDoc
 
 
 class ConfigBodyDoc(BaseModel):
@@ -48,16 +48,9 @@ class ConfigsDoc(Doc):
     next_after: str | None
 
 
-class SourceDoc(Doc):
+class SourceDoc(VersionDoc):
     """A version that was looked at; `is_off`: its settings are `{}`."""
 
-    id: str
-    version: int
-    type: str
-    scope: str
-    applies_to: str
-    effective_at: int
-    name: str | None
     is_off: bool
 
 

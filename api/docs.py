@@ -276,8 +276,8 @@ class FactsDoc(Doc):
     as_of: AsOfDoc
 
 
-class UsedDoc(Doc):
-    """A version of a config that a decision looked at; `intact`: the fact that wrote it is what its hash says."""
+class VersionDoc(Doc):
+    """Which version of a config it is, and whom it governs from when."""
 
     id: str
     version: int
@@ -286,6 +286,11 @@ class UsedDoc(Doc):
     applies_to: str
     effective_at: int
     name: str | None
+
+
+class UsedDoc(VersionDoc):
+    """A version of a config that a decision looked at; `intact`: the fact that wrote it is what its hash says."""
+
     fact_id: str
     intact: bool
 

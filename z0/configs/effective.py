@@ -14,23 +14,16 @@ from msgspec import Raw, Struct
 from z0.configs.book import Book, InForce
 from z0.configs.resolve import limit_key, limits_of, resolve, settings_of
 from z0.domain.commands import TTL_MS_DEFAULT
-from z0.domain.config import Config, InvariantSettings, RoutingSettings
-from z0.domain.facts import ConfigType, Scope
+from z0.domain.config import Config, InvariantSettings, RoutingSettings, VersionShown, shown
+from z0.domain.facts import ConfigType
 from z0.domain.money import format_amount
 from z0.domain.narrowing import in_order, narrow_routing
 from z0.domain.policy import FOR_EVER_MS, Policy, Price
 
 
-class Source(Struct, frozen=True, kw_only=True):
+class Source(VersionShown, frozen=True, kw_only=True):
     """A version that was looked at; `is_off`: its settings are `{}`."""
 
-    id: str
-    version: int
-    type: ConfigType
-    scope: Scope
-    applies_to: str
-    effective_at: int
-    name: str | None
     is_off: bool
 
 
@@ -114,22 +107,8 @@ def effective(book: Book, whom: tuple[str, str], at_ms: int, *, kind: ConfigType
     return Effective(
         at=at_ms,
         until=found.end_ms if found.end_ms < FOR_EVER_MS else None,
-        settings={one: shown(policy, configs) for one, shown in _SHOWN.items() if kind in (None, one)},
-        configs=[_source(config) for config in configs],
-    )
-
-
-def _source(config: Config) -> Source:
-    version = config.version
-    return Source(
-        id=version.id,
-        version=version.version,
-        type=version.type,
-        scope=version.scope,
-        applies_to=version.applies_to,
-        effective_at=version.effective_at,
-        name=version.name,
-        is_off=config.settings is None,
+        settings={one: show(policy, configs) for one, show in _SHOWN.items() if kind in (None, one)},
+        configs=[Source(**shown(config.version), is_off=config.settings is None) for config in configs],
     )
 
 

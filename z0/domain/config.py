@@ -80,6 +80,23 @@ class ConfigVersion(Struct, frozen=True, omit_defaults=True):
     name: Annotated[str | None, said("For people.")] = None
 
 
+class VersionShown(Struct, frozen=True, kw_only=True):
+    """What readers are told of a version: which it is, and whom it governs from when."""
+
+    id: str
+    version: int
+    type: ConfigType
+    scope: Scope
+    applies_to: str
+    effective_at: int
+    name: str | None
+
+
+def shown(version: ConfigVersion) -> dict[str, Any]:
+    """The fields of `VersionShown`."""
+    return {name: getattr(version, name) for name in VersionShown.__struct_fields__}
+
+
 class Settings(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What every type's settings share: a field that is unknown is refused, so that a misspelt one is not lost."""
 

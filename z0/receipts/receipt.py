@@ -14,7 +14,7 @@ from z0.codec import encode_command, hash_of
 from z0.configs.book import Book
 from z0.domain.answer import BudgetView, LimitView
 from z0.domain.change import change_of
-from z0.domain.config import ConfigVersion, version_of_fact
+from z0.domain.config import ConfigVersion, VersionShown, shown, version_of_fact
 from z0.domain.draft import NO_BUDGET
 from z0.domain.eligibility import limit_view
 from z0.domain.facts import FactType, Reference, StoredFact
@@ -39,16 +39,9 @@ class Where(Struct, frozen=True):
     epoch: int
 
 
-class ConfigUsed(Struct, frozen=True):
+class ConfigUsed(VersionShown, frozen=True, kw_only=True):
     """A version of a config that the decision looked at, and the fact that wrote it."""
 
-    id: str
-    version: int
-    type: str
-    scope: str
-    applies_to: str
-    effective_at: int
-    name: str | None
     fact_id: str
     intact: bool  # whether that fact's bytes are what its hash says
 
@@ -240,17 +233,8 @@ def _put_together(
 
 
 def _used(version: ConfigVersion, stored: Stored) -> ConfigUsed:
-    return ConfigUsed(
-        id=version.id,
-        version=version.version,
-        type=version.type,
-        scope=version.scope,
-        applies_to=version.applies_to,
-        effective_at=version.effective_at,
-        name=version.name,
-        fact_id=stored.fact.id,
-        intact=hash_of(stored.value) == stored.fact.hash,
-    )
+    intact = hash_of(stored.value) == stored.fact.hash
+    return ConfigUsed(**shown(version), fact_id=stored.fact.id, intact=intact)
 
 
 def _differences(recorded: bytes, recomputed: bytes) -> list[Difference]:
