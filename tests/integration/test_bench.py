@@ -70,6 +70,7 @@ LOOPS = (
     ("peer", "names"),
     [
         ("ours", "per_s p99_ms catch_up_per_s topic_p99_ms"),
+        ("ours_two_workers", "per_s p99_ms catch_up_per_s"),
         ("ours_fsync", "per_s p99_ms"),
         ("postgres", "single_per_s batch_per_s p99_ms"),
         ("streams", "per_s p99_ms"),

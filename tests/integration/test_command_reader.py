@@ -2,12 +2,13 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from streams.reading import CommandReader
 from tests.waiting import until
+from z0.bench.topics import PRODUCE_BATCH, Pair, preload_at_once
 from z0.codec import encode_command
 from z0.config import Config
 from z0.domain.commands import CreateEntity
@@ -29,15 +30,19 @@ async def reader(stack: Config) -> AsyncIterator[CommandReader]:
     await reader.stop()
 
 
+def creations(count: int) -> list[CreateEntity]:
+    """Commands, each on a ledger of its own."""
+    return [CreateEntity(id="1", tenant_id="t", ledger_id=f"account_acct_{uuid.uuid4().hex}") for _ in range(count)]
+
+
 async def produce(config: Config, count: int) -> int:
     """Commands on the partition, which the stack's worker forwards; the offset of the first."""
     producer = new_producer(config.kafka_servers)
     await producer.start()
     try:
-        commands = [CreateEntity(id="1", tenant_id="t", ledger_id=f"account_acct_{uuid.uuid4().hex}") for _ in range(count)]
         sent = [
             await producer.send_and_wait(COMMANDS, key=c.ledger_id.encode(), value=encode_command(c), partition=PARTITION)
-            for c in commands
+            for c in creations(count)
         ]
         return int(sent[0].offset)
     finally:
@@ -89,3 +94,21 @@ async def test_what_is_no_longer_assigned_is_not_read(stack: Config, reader: Com
     assert await waiting == {}
     assert reader.partitions() == set()
     assert reader.position(PARTITION) is None
+
+
+async def test_of_what_is_preloaded_at_once_nothing_is_read_before_all_of_it_is_there(
+    stack: Config, reader: CommandReader
+) -> None:
+    """As workers must see the commands of a catch-up."""
+    records = [(c.ledger_id, encode_command(c)) for c in creations(3)]
+
+    def interrupted() -> Iterator[Pair]:
+        yield from ((c.ledger_id, encode_command(c)) for c in creations(PRODUCE_BATCH))
+        raise InterruptedError
+
+    first = await produce(stack, 1)
+    reader.assign({PARTITION: first + 1})
+    with pytest.raises(InterruptedError):
+        await preload_at_once(stack.kafka_servers, COMMANDS, 1, interrupted())
+    assert await preload_at_once(stack.kafka_servers, COMMANDS, 1, records) == 3
+    assert [record.value for record in await next_records(reader)] == [value for _, value in records]

@@ -13,11 +13,13 @@ from aiohttp import web
 
 from z0.bench import http, recovery
 from z0.bench.closedloop import closed_loop
+from z0.bench.cluster import shared_out
 from z0.bench.http_client import LOST, Pool, post
 from z0.bench.load import ledgers, reservations, work
 from z0.bench.peers import postgres, run, streams
 from z0.bench.peers.names import Peer
 from z0.bench.peers.sizes import Size
+from z0.client.owners import Owner
 from z0.client.partitioner import partition_of
 from z0.config import from_env
 from z0.domain.commands import AddBudget, Confirm, CreateEntity, Reserve
@@ -51,6 +53,23 @@ def test_every_entity_of_a_recovery_is_created_and_funded_and_every_tenth_holds_
     commands = list(recovery.story(20))
     assert [type(command) for command in commands[:5]] == [CreateEntity, AddBudget, Reserve, CreateEntity, AddBudget]
     assert sum(isinstance(command, Reserve) for command in commands) == 2
+
+
+@pytest.mark.parametrize(
+    ("owners", "workers", "shared"),
+    [
+        ("aaaa", 1, True),
+        ("aabb", 2, True),
+        ("aab", 2, True),
+        ("aaaa", 2, False),
+        ("aaab", 2, False),
+        ("aabb", 1, False),
+        ("", 1, False),
+    ],
+)
+def test_workers_are_measured_once_each_has_its_share(owners: str, workers: int, shared: bool) -> None:
+    """The first of two has all partitions for a moment."""
+    assert shared_out([Owner(partition, 1, "", worker) for partition, worker in enumerate(owners)], workers) is shared
 
 
 def test_every_partition_is_asked_whether_it_serves_again() -> None:

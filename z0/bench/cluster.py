@@ -6,19 +6,21 @@ import asyncio
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from z0 import stack
 from z0.bench.processes import running
 from z0.client import connect
+from z0.client.owners import Owner
 from z0.config import Config, from_env
 from z0.errors import Z0Error
 from z0.log.topics import migrate_topics
 from z0.stack import layout
 from z0.stack.kafka import jars
-from z0.stack.programs import environment
+from z0.stack.programs import environment, worker_config
 
 READY_TIMEOUT_S = 60.0
 PORTS = ("kafka_port", "kafka_controller_port", "postgres_port", "api_port", "door_port")
@@ -71,6 +73,16 @@ def own_worker() -> Iterator[Config]:
 
 
 @contextmanager
+def workers(config: Config, count: int) -> Iterator[None]:
+    """Several workers, each of which serves its share of the partitions."""
+    with ExitStack() as those:
+        for number in range(1, count + 1):
+            those.enter_context(start_worker(worker_config(config, number)))
+        asyncio.run(ready(config, count))
+        yield
+
+
+@contextmanager
 def worker(config: Config) -> Iterator[subprocess.Popen[bytes]]:
     """A worker that serves every partition."""
     with start_worker(config) as process:
@@ -80,19 +92,25 @@ def worker(config: Config) -> Iterator[subprocess.Popen[bytes]]:
 
 def start_worker(config: Config) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """A worker that may not serve yet."""
-    return running(["z0", "worker"], environment(config), config.home / "logs" / "bench-worker.log")
+    return running(["z0", "worker"], environment(config), config.home / "logs" / f"bench-{config.worker_id}.log")
 
 
-async def ready(config: Config) -> None:
+async def ready(config: Config, count: int = 1) -> None:
     """
-    Wait until every partition has an owner.
+    Wait until every partition has an owner, and each of `count` workers its share of them.
 
     Raises:
         Z0Error: not within a minute.
     """
     async with connect(config) as ledger:
         deadline = asyncio.get_running_loop().time() + READY_TIMEOUT_S
-        while not ledger.is_ready():
+        while not (ledger.is_ready() and shared_out(ledger.owners().values(), count)):
             if asyncio.get_running_loop().time() > deadline:
-                raise Z0Error(f"the worker did not take every partition within {READY_TIMEOUT_S:.0f} s")
+                raise Z0Error(f"not within {READY_TIMEOUT_S:.0f} s: every partition has an owner, of {count}")
             await asyncio.sleep(0.1)
+
+
+def shared_out(owners: Iterable[Owner], count: int) -> bool:
+    """Whether so many workers own partitions, each as many as the others or one less."""
+    shares = Counter(owner.worker for owner in owners).values()
+    return len(shares) == count and max(shares) - min(shares) <= 1

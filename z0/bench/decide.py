@@ -7,7 +7,7 @@ broker's time of the first fact), so starting up is not counted for either. Both
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from z0.bench import idiomatic
 from z0.bench.figures import Figure
 from z0.bench.load import setup, work
 from z0.bench.processes import running
-from z0.bench.topics import Through, ends, make_topics, preload, span_ms
+from z0.bench.topics import Pair, Through, ends, make_topics, preload, preload_at_once, span_ms
 from z0.codec import encode_command
 from z0.config import Config
 from z0.log.topics import migrate_topics
@@ -27,13 +27,35 @@ async def ours(config: Config, accounts: int, commands: int) -> float:
     """Decisions per second of one z0 worker."""
     await migrate_topics(config)
     run = f"d{time.time_ns():x}"
-    through = Through(config.kafka_servers, COMMANDS, FACTS, config.partitions, "command_id")
-    start = await ends(through)
-    records = ((c.ledger_id, encode_command(c)) for c in (*setup(accounts, run), *islice(work(accounts, run), commands)))
-    await preload(config.kafka_servers, COMMANDS, config.partitions, records)
+    start = await ends(_through(config))
+    await preload(config.kafka_servers, COMMANDS, config.partitions, _records(accounts, commands, run))
     with running(["z0", "worker"], environment(config), config.home / "logs" / "bench-worker.log"):
-        span = await span_ms(through, start, (run.encode(), b'"type":"budget"'), commands)
-    return commands / span * 1000
+        return await _per_s(config, start, run, commands)
+
+
+async def by_those_who_serve(config: Config, accounts: int, commands: int) -> float:
+    """
+    Decisions per second of the workers that serve now.
+
+    They read committed records only, so one transaction gives each the commands of its partitions in one moment: the span holds
+    neither the sharing out of the partitions nor the producing.
+    """
+    run = f"d{time.time_ns():x}"
+    start = await ends(_through(config))
+    await preload_at_once(config.kafka_servers, COMMANDS, config.partitions, _records(accounts, commands, run))
+    return await _per_s(config, start, run, commands)
+
+
+def _through(config: Config) -> Through:
+    return Through(config.kafka_servers, COMMANDS, FACTS, config.partitions, "command_id")
+
+
+def _records(accounts: int, commands: int, run: str) -> Iterator[Pair]:
+    return ((c.ledger_id, encode_command(c)) for c in (*setup(accounts, run), *islice(work(accounts, run), commands)))
+
+
+async def _per_s(config: Config, start: Mapping[int, int], run: str, commands: int) -> float:
+    return commands / await span_ms(_through(config), start, (run.encode(), b'"type":"budget"'), commands) * 1000
 
 
 async def theirs(config: Config, accounts: int, commands: int, *options: str) -> float:

@@ -55,20 +55,35 @@ async def preload(servers: str, topic: str, partitions: int, records: Iterable[P
     """Write records in batches to the partition of their key, and wait for the acks; how many there were."""
     producer = new_producer(servers)
     await producer.start()
-    waiting: dict[int, list[Pair]] = {p: [] for p in range(partitions)}
-    count, acks = 0, []
     try:
-        for record in records:
-            partition = partition_of(record[0], partitions)
-            waiting[partition].append(record)
-            count += 1
-            if len(waiting[partition]) == PRODUCE_BATCH:
-                acks.append(await send(producer, topic, partition, waiting[partition]))
-                waiting[partition] = []
-        acks += [await send(producer, topic, p, rest) for p, rest in waiting.items() if rest]
-        await asyncio.gather(*acks)
+        return await _send_all(producer, topic, partitions, records)
     finally:
         await producer.stop()
+
+
+async def preload_at_once(servers: str, topic: str, partitions: int, records: Iterable[Pair]) -> int:
+    """The same in one transaction: readers of committed records see nothing of it, and at its end everything."""
+    producer = new_producer(servers, transactional_id=f"preload-{topic}")
+    await producer.start()
+    try:
+        async with producer.transaction():
+            return await _send_all(producer, topic, partitions, records)
+    finally:
+        await producer.stop()
+
+
+async def _send_all(producer: AIOKafkaProducer, topic: str, partitions: int, records: Iterable[Pair]) -> int:
+    waiting: dict[int, list[Pair]] = {p: [] for p in range(partitions)}
+    count, acks = 0, []
+    for record in records:
+        partition = partition_of(record[0], partitions)
+        waiting[partition].append(record)
+        count += 1
+        if len(waiting[partition]) == PRODUCE_BATCH:
+            acks.append(await send(producer, topic, partition, waiting[partition]))
+            waiting[partition] = []
+    acks += [await send(producer, topic, p, rest) for p, rest in waiting.items() if rest]
+    await asyncio.gather(*acks)
     return count
 
 

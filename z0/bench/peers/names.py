@@ -7,6 +7,7 @@ class Peer(StrEnum):
     """Who is measured."""
 
     OURS = "ours"
+    OURS_TWO_WORKERS = "ours_two_workers"
     OURS_FSYNC = "ours_fsync"
     POSTGRES = "postgres"
     STREAMS = "streams"

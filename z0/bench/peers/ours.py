@@ -12,7 +12,7 @@ import uvloop
 
 from z0.bench import decide, latency
 from z0.bench.closedloop import closed_loop
-from z0.bench.cluster import worker
+from z0.bench.cluster import worker, workers
 from z0.bench.figures import Figure
 from z0.bench.load import work
 from z0.bench.peers.sizes import Size
@@ -28,6 +28,7 @@ FSYNC = {"flush.messages": "1"}
 # Each append of each partition waits for the disk by itself; Postgres has one log for all, which its commits share. On one
 # partition all that waits shares an append, too.
 FSYNC_PARTITIONS = 1
+WORKERS = 2  # as Kafka Streams has threads; Postgres has a process for each client
 
 
 def page_cache(config: Config, size: Size) -> Mapping[str, Figure]:
@@ -38,7 +39,7 @@ def page_cache(config: Config, size: Size) -> Mapping[str, Figure]:
         load = latency.Load(size.topic_rate, size.seconds, size.warm_up_s, size.accounts)
         kafka = uvloop.run(latency.kafka(config, load))
     return {
-        "durability": "acks=all, page cache",
+        "durability": "acks=all, page cache, workers: 1",
         **direct,
         "catch_up_per_s": catch_up,
         "topic_p99_ms": kafka["p99_ms"],
@@ -46,12 +47,21 @@ def page_cache(config: Config, size: Size) -> Mapping[str, Figure]:
     }
 
 
+def two_workers(config: Config, size: Size) -> Mapping[str, Figure]:
+    """The same where two workers share the partitions; each serves its own before anything is counted."""
+    asyncio.run(migrate_topics(config))
+    with workers(config, WORKERS):
+        catch_up = uvloop.run(decide.by_those_who_serve(config, size.accounts, size.catch_up))
+        direct = uvloop.run(_direct(config, size))
+    return {"durability": f"acks=all, page cache, workers: {WORKERS}", **direct, "catch_up_per_s": catch_up}
+
+
 def fsync(config: Config, size: Size) -> Mapping[str, Figure]:
     """Every append is on the disk before it is acked."""
     config = config.model_copy(update={"partitions": FSYNC_PARTITIONS})
     asyncio.run(_migrate_with_fsync(config))
     with worker(config):
-        durability = f"acks=all, fsync per append, partitions: {FSYNC_PARTITIONS}"
+        durability = f"acks=all, fsync per append, workers: 1, partitions: {FSYNC_PARTITIONS}"
         return {"durability": durability, **uvloop.run(_direct(config, size))}
 
 

@@ -47,7 +47,7 @@ def measure(config: Config, size: Size) -> Mapping[str, Figure]:
     single = singles(config, size)
     batch, grouped = uvloop.run(_grouped(config, size))
     return {
-        "durability": "fsync, synchronous_commit=on",
+        "durability": f"fsync, synchronous_commit=on, connections: {size.batch_clients}, of single calls {size.single_clients}",
         "single_per_s": single,
         "batch_per_s": batch,
         "p50_ms": grouped["p50_ms"],

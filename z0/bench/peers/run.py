@@ -29,6 +29,7 @@ def faust(config: Config, size: Size) -> Mapping[str, Figure]:
 
 _ON_KAFKA: Mapping[Peer, Measure] = {
     Peer.OURS: ours.page_cache,
+    Peer.OURS_TWO_WORKERS: ours.two_workers,
     Peer.OURS_FSYNC: ours.fsync,
     Peer.STREAMS: streams.measure,
     Peer.FAUST: faust,

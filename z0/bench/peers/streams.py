@@ -89,7 +89,7 @@ def measure(config: Config, size: Size) -> Mapping[str, Figure]:
     uvloop.run(make_topics(config.kafka_servers, config.partitions, settings))
     commands = events(size.accounts)
     runs = {interval: _run(config, size, built, interval, commands) for interval in COMMIT_INTERVALS_MS}
-    figures: dict[str, Figure] = {"durability": "exactly_once_v2, acks=all, page cache"}
+    figures: dict[str, Figure] = {"durability": f"exactly_once_v2, acks=all, page cache, threads: {size.threads}"}
     for interval, run in runs.items():
         figures |= {f"{interval}ms_{name}": value for name, value in run.items()}
     return {
