@@ -8,6 +8,7 @@ nothing lies between a fetch and its delivery, and the next fetch is under way w
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -29,7 +30,7 @@ class CommandReader:
     def __init__(self, servers: str) -> None:
         self._servers = servers
         self._consumer: Any = None
-        self._arrived: asyncio.Future[None] | None = None
+        self._arrived: asyncio.Future[bool] | None = None
 
     async def start(self) -> None:
         """
@@ -82,8 +83,7 @@ class CommandReader:
         """
         wanted = list(partitions)
         fetched = await self._take(wanted)
-        if not fetched:
-            await self._arrival(timeout_s)
+        if not fetched and await self._arrival(timeout_s):
             fetched = await self._take(wanted)
         return fetched
 
@@ -95,19 +95,22 @@ class CommandReader:
                 taken[partition] = records
         return taken
 
-    async def _arrival(self, timeout_s: float) -> None:
-        """The end of a fetch. aiokafka's own waiting takes four turns of the loop, in each of which other partitions decide."""
+    async def _arrival(self, timeout_s: float) -> bool:
+        """
+        Whether a fetch ended within the time. aiokafka's own waiting takes four turns of the loop, in each of which other
+        partitions decide.
+        """
         loop = asyncio.get_running_loop()
         self._arrived = loop.create_future()
-        timer = loop.call_later(timeout_s, self._arrive)
+        timer = loop.call_later(timeout_s, partial(self._arrive, came=False))
         try:
-            await self._arrived
+            return await self._arrived
         finally:
             timer.cancel()
 
-    def _arrive(self) -> None:
+    def _arrive(self, *, came: bool = True) -> None:
         if self._arrived is not None and not self._arrived.done():
-            self._arrived.set_result(None)
+            self._arrived.set_result(came)
 
     def _watch(self, fetcher: Any) -> None:
         """

@@ -10,7 +10,7 @@ from z0.domain.outcome import Outcome
 from z0.domain.state import HOLDS_MAX, Budget, Hold, LedgerState, due_holds, push_expiry
 from z0.domain.views import StateView
 from z0.log.deciding import RECORD_OVERHEAD_BYTES, ROUND_BYTES_MAX
-from z0.log.kafka import BATCH_BYTES_MAX
+from z0.log.producer import BATCH_BYTES_MAX
 from z0.log.working_set import DUE_MIN
 
 

@@ -5,8 +5,8 @@ from msgspec import Raw
 from tests.unit.test_log_world import LEDGER, NOW, Bench, add, comparable, create, deduct, reserve, values
 from z0.domain.money import UNITS_MAX
 from z0.domain.state import CHARGES_MAX, ENDED_MAX, HOLDS_MAX, Budget, Charge, Hold, LedgerState
-from z0.log.kafka import BATCH_BYTES_MAX
 from z0.log.memory import MemorySnapshots
+from z0.log.producer import BATCH_BYTES_MAX
 from z0.log.snapshot import (
     LedgerSnapshot,
     decode_budget,

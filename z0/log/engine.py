@@ -185,6 +185,7 @@ class PartitionEngine:
 
     async def _begin(self) -> None:
         ports = self._ports
+        self._loop = asyncio.get_running_loop()
         working = WorkingSet(self.partition, ports.snapshots, live_entities_max=self._limits.live_entities_max)
         epoch = await begin(
             self.partition,
@@ -365,15 +366,19 @@ class PartitionEngine:
 
     async def _acked(self, round_: Round, ack: "Future[Appended]") -> None:
         try:
-            if not ack.done():
-                # `wait_for` makes a future and a callback more, in every round
-                async with asyncio.timeout(self._limits.ack_timeout_s):
-                    await ack
-            landed = ack.result()
+            landed = ack.result() if ack.done() else await self._waited(ack)
         except Exception as error:
             raise EpochDead(f"no ack for offsets {round_.base_offset} to {round_.next_offset - 1}: {error!r}") from error
         if landed.base_offset != round_.base_offset:
             raise EpochDead(f"expected offset {round_.base_offset}, the batch landed at {landed.base_offset}")
+
+    async def _waited(self, ack: "Future[Appended]") -> Appended:
+        """Within its time. `asyncio.timeout` asks for the task, the loop and the process three times, in every round."""
+        timer = self._loop.call_later(self._limits.ack_timeout_s, _time_out, ack)
+        try:
+            return await ack
+        finally:
+            timer.cancel()
 
     def _finish(self, round_: Round) -> None:
         assert self._decider is not None, "serving"
@@ -435,6 +440,11 @@ class PartitionEngine:
 def _take_back(turn: "Future[bool]", _ack: "Future[Appended]") -> None:
     if not turn.done():
         turn.set_result(False)
+
+
+def _time_out(ack: "Future[Appended]") -> None:
+    if not ack.done():
+        ack.set_exception(TimeoutError())
 
 
 def _prove_nothing(round_: Round, partition: int) -> None:

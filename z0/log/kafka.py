@@ -11,23 +11,21 @@ import time
 from asyncio import Future
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError, ProducerClosed
+from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError
 
 from z0.errors import LogBroken, Unreachable
 from z0.log.pace import Pace
 from z0.log.ports import Appended, Message, Record
+from z0.log.producer import BATCH_BYTES_MAX, REQUEST_TIMEOUT_MS, BatchProducer, open_producer
 from z0.log.producers import Producers
 from z0.names import FACTS
 
 logger = logging.getLogger(__name__)
 
-BATCH_BYTES_MAX: Final = 8 * 1024 * 1024  # `max.message.bytes` of the topics
 READ_BATCH: Final = 2_000
-REQUEST_TIMEOUT_MS: Final = 12_000  # under the engine's ack time-out, so that a failure arrives before it
 READ_STALL_S: Final = 30.0
 _NO_HEADERS: Final[list[Any]] = []
 
@@ -93,44 +91,18 @@ def _appended(landed: Any) -> Appended:
 
 
 class KafkaWriter:
-    """
-    One partition's writer for one epoch.
+    """One partition's writer for one epoch."""
 
-    It hands batches to the producer's accumulator itself: `send_batch` is a coroutine, and a task of its own for every round of
-    every partition costs more than deciding a command. What that would wait for is given: the topic is known when a writer is
-    made, and no batch of this partition waits in this producer, since one at a time is under way.
-    """
-
-    def __init__(self, producer: AIOKafkaProducer, topic: str, partition: int, pace: Pace) -> None:
+    def __init__(self, producer: BatchProducer, at: TopicPartition, pace: Pace) -> None:
         self._producer = producer
-        self._accumulator = producer._message_accumulator
-        self.at = TopicPartition(topic, partition)
+        self.at = at
         self._pace = pace
 
     def ready(self) -> "Future[bool]":
         return self._pace.turn()
 
     def append(self, records: Sequence[tuple[bytes, bytes]]) -> "Future[Appended]":
-        ack: Future[Appended] = asyncio.get_running_loop().create_future()
-        accumulator = self._accumulator
-        fault = accumulator._exception or (ProducerClosed() if accumulator._closed else None)
-        if fault is not None:
-            ack.set_exception(fault)
-            return ack
-        sent = accumulator._append_batch(_batch(self._producer, records), self.at).future
-        sent.add_done_callback(partial(_landed, ack))
-        return ack
-
-
-def _landed(ack: "Future[Appended]", sent: "Future[Any]") -> None:
-    """The producer's own future is not the engine's to cancel: its batch may be sent again by then."""
-    error = sent.exception()
-    if ack.done():
-        return
-    if error is not None:
-        ack.set_exception(error)
-    else:
-        ack.set_result(_appended(sent.result()))
+        return self._producer.append(self.at, records)
 
 
 class KafkaLog:
@@ -155,15 +127,17 @@ class KafkaLog:
         if self._asker is not None:
             await self._asker.stop()
 
-    async def _new_producer(self) -> AIOKafkaProducer:
-        producer = new_producer(self._servers)
-        await start_client(producer)
+    async def _new_producer(self) -> BatchProducer:
+        try:
+            producer = await open_producer(self._servers)
+        except KafkaError as error:
+            raise Unreachable(f"Kafka does not answer: {error!r}") from error
+        await producer.find(self.topic)
         return producer
 
     async def writer(self, partition: int) -> KafkaWriter:
         producer = await self._producers.next_of(partition)
-        await producer.partitions_for(self.topic)
-        return KafkaWriter(producer, self.topic, partition, self._pace)
+        return KafkaWriter(producer, TopicPartition(self.topic, partition), self._pace)
 
     def release(self, partition: int) -> None:
         """The partition was given up: its producer may go when no other partition uses it."""

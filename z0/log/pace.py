@@ -1,9 +1,9 @@
 """
 When the partitions of one worker begin their rounds. Owns: that moment, common to all of them.
 
-A producer has one request under way per broker, and a round costs more than a command. Where every partition begins its rounds
-as soon as it can, there are many small ones, and what one has decided waits for a request that carries another's. So those with
-work wait for a beat, take what has come until then, and their batches go out in one request.
+A round costs more than a command, and a request more than a round, here and at the broker. Where every partition begins its
+rounds as soon as it can, there are many small ones. So those with work wait for a beat, take what has come until then, and their
+batches go out in one request.
 
 How long a beat is follows from what the last one cost: deciding may have a certain share of the time, and where it needs more,
 because much comes in or the machine is slow, the beats get longer, and their rounds larger and cheaper.
@@ -30,10 +30,11 @@ class Pace:
         self._waiting: list[Future[bool]] = []
         self._began_s = self._next_s = -inf
         self._planned = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one it runs on; asking for it asks for the process, too
 
     def turn(self) -> "Future[bool]":
         """True at the next beat."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         turn: Future[bool] = loop.create_future()
         self._waiting.append(turn)
         if not self._planned:
@@ -53,7 +54,8 @@ class Pace:
         for turn in waiting:
             if not turn.done():  # its ack came first, or its engine was stopped
                 turn.set_result(True)
-        asyncio.get_running_loop().call_soon(self._decided)  # behind those who were woken
+        assert self._loop is not None, "somebody waited"
+        self._loop.call_soon(self._decided)  # behind those who were woken
 
     def _decided(self) -> None:
         worked_s = self._now_s() - self._began_s

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from aiokafka import AIOKafkaProducer
+from z0.log.producer import BatchProducer
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +21,9 @@ NEVER: Final = -1
 class Producers:
     """The open producers of one log, by number; numbers only grow."""
 
-    def __init__(self, open_producer: Callable[[], Awaitable[AIOKafkaProducer]]) -> None:
+    def __init__(self, open_producer: Callable[[], Awaitable[BatchProducer]]) -> None:
         self._open = open_producer
-        self._producers: dict[int, AIOKafkaProducer] = {}
+        self._producers: dict[int, BatchProducer] = {}
         self._opened = 0
         self._last_of: dict[int, int] = {}
         self._using: dict[int, int] = {}
@@ -44,7 +44,7 @@ class Producers:
             self._close(number)
         await asyncio.gather(*self._closing)
 
-    async def next_of(self, partition: int) -> AIOKafkaProducer:
+    async def next_of(self, partition: int) -> BatchProducer:
         """A producer that this partition never used; from here on it uses no other."""
         async with self._lock:
             last = self._last_of.get(partition, NEVER)
@@ -78,7 +78,7 @@ class Producers:
         task.add_done_callback(self._closing.discard)
 
 
-async def _stop(producer: AIOKafkaProducer) -> None:
+async def _stop(producer: BatchProducer) -> None:
     try:
         await producer.stop()
     except Exception as error:  # it is of no more use either way

@@ -13,7 +13,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from z0.config import Config
 from z0.errors import TopicMismatch
-from z0.log.kafka import BATCH_BYTES_MAX, start_client
+from z0.log.kafka import start_client
+from z0.log.producer import BATCH_BYTES_MAX
 from z0.names import (
     ACCESS_CHANGELOG,
     BUDGETS_CHANGELOG,

@@ -17,7 +17,7 @@ from z0.domain.state import CHARGES_MAX, COUNTERS_MAX, ENDED_MAX, GRANTS_MAX, HO
 from z0.log.deciding import EXPIRY_LEDGERS_MAX, ROUND_BYTES_MAX, ROUND_COMMANDS_MAX
 from z0.log.entry import RETENTION_MS
 from z0.log.index import CACHE_BYTES
-from z0.log.kafka import BATCH_BYTES_MAX
+from z0.log.producer import BATCH_BYTES_MAX
 from z0.log.recovery import ACK_TIMEOUT_S, CLOCK_SKEW_MAX_MS
 from z0.log.snapshotting import STEP_ENTITIES_MAX, STEP_PAUSE_MS
 from z0.reference.text import page, table

@@ -1,0 +1,238 @@
+"""The producer of whole batches: what shares a request, what is sent again, what is given up."""
+
+import asyncio
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import (
+    KafkaConnectionError,
+    MessageSizeTooLargeError,
+    NotLeaderForPartitionError,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+)
+from aiokafka.protocol.api import RequestHeader_v1
+from aiokafka.protocol.produce import ProduceRequest_v7, ProduceResponse_v7
+from aiokafka.record.memory_records import MemoryRecords
+
+from z0.log import producer as module
+from z0.log.ports import Appended
+from z0.log.produce_request import BatchesLanded, Landed, ProduceBatches
+from z0.log.producer import BatchProducer
+
+TOPIC = "facts"
+TIME_MS = 1_700_000_000_000
+
+
+def at(partition: int) -> TopicPartition:
+    """A partition of the one topic."""
+    return TopicPartition(TOPIC, partition)
+
+
+class Broker:
+    """Stands for aiokafka's client: takes requests, answers as it is told, refuses for a while as it is told."""
+
+    def __init__(self) -> None:
+        self.cluster = self
+        self.leaders: dict[int, int | None] = {}
+        self.requests: list[tuple[int, list[tuple[TopicPartition, bytes]]]] = []
+        self.refusals: list[Exception | dict[int, type[Exception]]] = []
+        self.updates = 0
+        self.on_update: Callable[[], None] = lambda: None
+        self.ends: dict[TopicPartition, int] = {}
+
+    def leader_for_partition(self, partition: TopicPartition) -> int | None:
+        return self.leaders.get(partition.partition, 1)
+
+    async def force_metadata_update(self) -> bool:
+        self.updates += 1
+        self.on_update()
+        return True
+
+    async def send(self, node: int, request: ProduceBatches) -> BatchesLanded:
+        self.requests.append((node, list(request._batches)))
+        refusal = self.refusals.pop(0) if self.refusals else {}
+        await asyncio.sleep(0)
+        if isinstance(refusal, Exception):
+            raise refusal
+        landed = {}
+        for where, content in request._batches:
+            error: Any = refusal.get(where.partition)
+            offset = self.ends.get(where, 0)
+            if error is None:
+                self.ends[where] = offset + records_of(content)
+            landed[where] = Landed(error.errno, -1, -1) if error else Landed(0, offset, TIME_MS)
+        return BatchesLanded(landed)
+
+    async def close(self) -> None:
+        """It is gone."""
+
+
+def records_of(content: bytes) -> int:
+    """How many records a batch has."""
+    batch = MemoryRecords(bytes(content)).next_batch()
+    return sum(1 for _ in batch)
+
+
+def sequence_of(content: bytes) -> int:
+    """The sequence number of a batch's first record."""
+    return int.from_bytes(content[53:57], "big")
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
+    """A broker, and no pause before what it refused goes out again."""
+    monkeypatch.setattr(module, "RETRY_PAUSE_S", 0)
+    return Broker()
+
+
+@pytest.fixture
+async def producer(broker: Broker) -> BatchProducer:
+    """A producer with that broker."""
+    return BatchProducer(broker, 7, 0)
+
+
+async def test_what_is_handed_in_in_one_turn_is_one_request_for_each_leader(broker: Broker, producer: BatchProducer) -> None:
+    """A request costs more than a batch."""
+    broker.leaders = {0: 1, 1: 2, 2: 1}
+    acks = [producer.append(at(partition), [(b"k", b"%d" % partition)]) for partition in range(3)]
+    await asyncio.gather(*acks)
+    assert [(node, [where.partition for where, _ in batches]) for node, batches in broker.requests] == [(1, [0, 2]), (2, [1])]
+
+
+async def test_a_request_does_not_wait_for_the_ack_of_another(broker: Broker, producer: BatchProducer) -> None:
+    """Of other partitions, that is; those of one come one by one."""
+    first = producer.append(at(0), [(b"k", b"v")])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(broker.requests) == 1
+    assert not first.done()
+    second = producer.append(at(1), [(b"k", b"v")])
+    await asyncio.gather(first, second)
+    assert len(broker.requests) == 2
+
+
+async def test_an_ack_has_the_offset_of_the_first_record_and_the_logs_time(producer: BatchProducer) -> None:
+    """An epoch lives by it."""
+    await producer.append(at(0), [(b"a", b"1"), (b"b", b"2")])
+    landed = await producer.append(at(0), [(b"c", b"3")])
+    assert (landed.base_offset, landed.log_time_ms) == (2, TIME_MS)
+
+
+async def test_sequence_numbers_count_the_records_of_each_partition(broker: Broker, producer: BatchProducer) -> None:
+    """The broker refuses a gap, and knows by them what it has."""
+    for count in (2, 3, 1):
+        await producer.append(at(0), [(b"k", b"v")] * count)
+    await producer.append(at(1), [(b"k", b"v")])
+    assert [sequence_of(batches[0][1]) for _, batches in broker.requests] == [0, 2, 5, 0]
+
+
+@pytest.mark.parametrize("error", [KafkaConnectionError(), {0: NotLeaderForPartitionError}], ids=["broken", "moved"])
+async def test_what_is_refused_for_now_goes_to_the_leader_of_then_byte_for_byte(
+    broker: Broker, producer: BatchProducer, error: Exception | dict[int, type[Exception]]
+) -> None:
+    """Only the same bytes with the same sequence number are known as the same batch."""
+    broker.refusals = [error]
+    broker.on_update = lambda: broker.leaders.__setitem__(0, 2)
+    await producer.append(at(0), [(b"k", b"v")])
+    (first, again) = broker.requests
+    assert (first[0], again[0]) == (1, 2)
+    assert first[1] == again[1]
+
+
+async def test_a_refusal_for_good_is_the_ack_of_that_batch_alone(broker: Broker, producer: BatchProducer) -> None:
+    """Others in the request are as durable as the broker says."""
+    broker.refusals = [{0: OutOfOrderSequenceNumber, 2: MessageSizeTooLargeError}]
+    acks = [producer.append(at(partition), [(b"k", b"v")]) for partition in range(3)]
+    done = await asyncio.gather(*acks, return_exceptions=True)
+    assert [type(one) for one in done] == [OutOfOrderSequenceNumber, Appended, MessageSizeTooLargeError]
+    assert len(broker.requests) == 1
+
+
+async def test_a_batch_without_a_leader_waits_for_one(broker: Broker, producer: BatchProducer) -> None:
+    """While a cluster elects."""
+    broker.leaders = {0: None}
+    broker.on_update = lambda: broker.leaders.__setitem__(0, 3 if broker.updates > 2 else -1)
+    await producer.append(at(0), [(b"k", b"v")])
+    assert [node for node, _ in broker.requests] == [3]
+
+
+async def test_it_is_given_up_after_the_time_that_a_request_may_take(
+    broker: Broker, producer: BatchProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the epoch is dead, and whoever claims next finds out what became of it."""
+    monkeypatch.setattr(module, "REQUEST_TIMEOUT_MS", 0)
+    broker.refusals = [KafkaConnectionError()] * 5
+    with pytest.raises(KafkaConnectionError):
+        await producer.append(at(0), [(b"k", b"v")])
+    assert len(broker.requests) == 1
+
+
+async def test_a_fault_of_our_own_is_told_and_not_tried_again(broker: Broker, producer: BatchProducer) -> None:
+    """An ack that never comes would look like a slow broker."""
+    broker.refusals = [NotImplementedError("versions")]
+    with pytest.raises(NotImplementedError, match="versions"):
+        await producer.append(at(0), [(b"k", b"v")])
+
+
+async def test_a_request_is_no_larger_than_a_broker_takes(
+    broker: Broker, producer: BatchProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many partitions a worker has."""
+    monkeypatch.setattr(module, "REQUEST_BYTES_MAX", 2_500)
+    await asyncio.gather(*[producer.append(at(partition), [(b"k", b"v" * 1_000)]) for partition in range(5)])
+    assert [len(batches) for _, batches in broker.requests] == [2, 2, 1]
+
+
+async def test_records_that_do_not_fit_a_batch_are_refused_and_take_no_sequence_number(
+    broker: Broker, producer: BatchProducer
+) -> None:
+    """The engine cuts its rounds below that."""
+    with pytest.raises(ValueError, match="do not fit"):
+        producer.append(at(0), [(b"k", b"v" * module.BATCH_BYTES_MAX)] * 2)
+    await producer.append(at(0), [(b"k", b"v")])
+    assert sequence_of(broker.requests[0][1][0][1]) == 0
+
+
+async def test_one_that_is_stopped_sends_what_waits_and_takes_nothing_more(broker: Broker, producer: BatchProducer) -> None:
+    """What lands before the next claim is folded, what lands behind it is void."""
+    broker.refusals = [KafkaConnectionError()]
+    ack = producer.append(at(0), [(b"k", b"v")])
+    await producer.stop()
+    assert ack.result().base_offset == 0
+    with pytest.raises(ProducerClosed):
+        await producer.append(at(0), [(b"k", b"v")])
+
+
+async def test_who_stopped_waiting_is_left_alone(producer: BatchProducer) -> None:
+    """An engine cancels what takes too long; its batch may land all the same."""
+    ack = producer.append(at(0), [(b"k", b"v")])
+    ack.cancel()
+    assert (await producer.append(at(0), [(b"k", b"v")])).base_offset == 1
+
+
+def test_the_request_has_the_bytes_that_aiokafka_gives_it() -> None:
+    """Header and body, for two topics."""
+    batches = [(at(0), b"one"), (TopicPartition("öther", 5), b"two"), (at(3), b"")]
+    ours = ProduceBatches(batches, 1_234)
+    theirs = ProduceRequest_v7(None, -1, 1_234, [(TOPIC, [(0, b"one"), (3, b"")]), ("öther", [(5, b"two")])])
+    header = RequestHeader_v1(theirs, correlation_id=77, client_id="z0-é")
+    assert ours.build_request_header(77, "z0-é").encode() + ours.encode() == header.encode() + theirs.encode()
+
+
+def test_the_answer_is_read_as_aiokafka_reads_it() -> None:
+    """Of two topics, with an error in one."""
+    theirs = ProduceResponse_v7(
+        topics=[(TOPIC, [(0, 0, 2**40, TIME_MS, 0), (3, 6, -1, -1, -1)]), ("öther", [(5, 0, 9, -1, 2)])], throttle_time_ms=0
+    )
+    landed = BatchesLanded.decode(BytesIO(theirs.encode())).partitions
+    assert landed == {at(0): (0, 2**40, TIME_MS), at(3): (6, -1, -1), TopicPartition("öther", 5): (0, 9, -1)}
+
+
+def test_a_broker_that_does_not_know_the_version_is_told_apart_from_a_broken_one() -> None:
+    """Its own words say what it takes."""
+    with pytest.raises(NotImplementedError, match="versions 9 to 12"):
+        ProduceBatches([], 1).prepare({0: (9, 12)})

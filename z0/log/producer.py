@@ -1,0 +1,201 @@
+"""
+Batches on their way to Kafka under one producer id. Owns: sequence numbers, which batches share a request, what is sent again.
+
+aiokafka's connections, metadata and record batches, without its producer. That is made for single messages: a batch costs it a
+task, four futures and a walk through schemas, a quarter of a worker's time at 10,000 commands a second. And it has one request
+under way for each broker, so that what was decided meanwhile waits for an ack that is not its own.
+
+What a batch goes through, and what it means if the process dies or the broker goes after each step:
+ 1. Built, with the next sequence number of its partition.   lost; nobody was told anything
+ 2. Sent with all that is handed in during the same turn.    void or valid: the next claim's replay tells
+ 3. Acked, or refused for good: the future has it.           as the engine's order of effects says
+ 4. Refused for now, or the connection broke: the same bytes again after a pause, to the leader of then. The broker knows a batch
+    that it has by its sequence number, and answers with the offset that it had. Given up after `REQUEST_TIMEOUT_MS`.
+Two batches of one partition must not be under way at once: the second would be refused where the first is sent again.
+"""
+
+import asyncio
+import time
+from asyncio import Future
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from aiokafka import AIOKafkaClient, TopicPartition
+from aiokafka.errors import KafkaError, LeaderNotAvailableError, ProducerClosed, for_code
+from aiokafka.protocol.transaction import InitProducerIdRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+from z0.log.ports import Appended
+from z0.log.produce_request import Landed, ProduceBatches
+
+BATCH_BYTES_MAX: Final = 8 * 1024 * 1024  # `max.message.bytes` of the topics
+REQUEST_BYTES_MAX: Final = 32 * 1024 * 1024  # a broker takes 100 MiB, `socket.request.max.bytes`
+REQUEST_TIMEOUT_MS: Final = 12_000  # under the engine's ack time-out, so that a failure arrives before it
+RETRY_PAUSE_S: Final = 0.1
+_MAGIC: Final = 2
+_SEQUENCE_END: Final = 2**31
+_NO_HEADERS: Final[list[tuple[str, bytes | None]]] = []
+
+
+class _Batch:
+    """One batch until its ack."""
+
+    __slots__ = ("ack", "at", "content", "give_up_s")
+
+    def __init__(self, at: TopicPartition, content: bytes, ack: "Future[Appended]", give_up_s: float) -> None:
+        self.at = at
+        self.content = content
+        self.ack = ack
+        self.give_up_s = give_up_s
+
+
+class BatchProducer:
+    """An idempotent producer of whole batches, acks=all, without linger: the engine batches."""
+
+    def __init__(self, client: AIOKafkaClient, producer_id: int, producer_epoch: int) -> None:
+        self._client = client
+        self._id = producer_id
+        self._epoch = producer_epoch
+        self._loop = asyncio.get_running_loop()
+        self._sequences: dict[TopicPartition, int] = defaultdict(int)
+        self._waiting: list[_Batch] = []
+        self._requests: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def find(self, topic: str) -> None:
+        """Know the leaders of a topic's partitions from here on."""
+        await self._client.add_topic(topic)
+
+    async def stop(self) -> None:
+        """Send what waits, wait for what is under way, and disconnect."""
+        self._closed = True
+        while self._waiting or self._requests:
+            await asyncio.wait(self._requests) if self._requests else await asyncio.sleep(0)
+        await self._client.close()
+
+    def append(self, at: TopicPartition, records: Sequence[tuple[bytes, bytes]]) -> "Future[Appended]":
+        """
+        Hand in (key, value) records as one batch; the future is its ack.
+
+        Raises:
+            ValueError: they do not fit one batch.
+        """
+        ack: Future[Appended] = self._loop.create_future()
+        if self._closed:
+            ack.set_exception(ProducerClosed())
+        else:
+            content = self._build(records, self._sequences[at])
+            self._sequences[at] = (self._sequences[at] + len(records)) % _SEQUENCE_END
+            self._hand_in([_Batch(at, content, ack, self._loop.time() + REQUEST_TIMEOUT_MS / 1000)])
+        return ack
+
+    def _build(self, records: Sequence[tuple[bytes, bytes]], sequence: int) -> bytes:
+        builder = DefaultRecordBatchBuilder(_MAGIC, 0, 0, self._id, self._epoch, sequence, BATCH_BYTES_MAX)
+        append, now_ms = builder.append, time.time_ns() // 1_000_000
+        for offset, (key, value) in enumerate(records):
+            if append(offset, now_ms, key, value, _NO_HEADERS) is None:
+                raise ValueError(f"{len(records)} records do not fit one batch of {BATCH_BYTES_MAX} bytes")
+        content: bytes = builder.build()
+        return content
+
+    def _hand_in(self, batches: Sequence[_Batch]) -> None:
+        if not self._waiting:
+            self._loop.call_soon(self._flush)  # behind everybody who was woken in this turn, too
+        self._waiting += batches
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        leader_of = self._client.cluster.leader_for_partition
+        by_leader: dict[int | None, list[_Batch]] = defaultdict(list)
+        for batch in waiting:
+            by_leader[leader_of(batch.at)].append(batch)
+        for leader, batches in by_leader.items():
+            for some in _cut(batches):
+                request = self._loop.create_task(self._request(leader, some))
+                self._requests.add(request)
+                request.add_done_callback(self._requests.discard)
+
+    async def _request(self, leader: int | None, batches: list[_Batch]) -> None:
+        try:
+            if leader is None or leader < 0:
+                raise LeaderNotAvailableError
+            landed = await self._client.send(
+                leader, ProduceBatches([(batch.at, batch.content) for batch in batches], REQUEST_TIMEOUT_MS)
+            )
+        except Exception as error:
+            refused = [(batch, error) for batch in batches]
+        else:
+            refused = _give_acks(batches, landed.partitions)
+        if again := self._given_up(refused):
+            await asyncio.sleep(RETRY_PAUSE_S)
+            await self._client.force_metadata_update()
+            self._hand_in(again)
+
+    def _given_up(self, refused: Iterable[tuple[_Batch, Exception]]) -> list[_Batch]:
+        """Those whose refusal is for good hear of it; the others."""
+        again = []
+        for batch, error in refused:
+            if isinstance(error, KafkaError) and error.retriable and self._loop.time() < batch.give_up_s:
+                again.append(batch)
+            elif not batch.ack.done():
+                batch.ack.set_exception(error)
+        return again
+
+
+def _cut(batches: list[_Batch]) -> Iterable[list[_Batch]]:
+    """Into requests that a broker takes."""
+    some: list[_Batch] = []
+    size = 0
+    for batch in batches:
+        if some and size + len(batch.content) > REQUEST_BYTES_MAX:
+            yield some
+            some, size = [], 0
+        some.append(batch)
+        size += len(batch.content)
+    yield some
+
+
+def _give_acks(batches: Iterable[_Batch], landed: dict[TopicPartition, Landed]) -> list[tuple[_Batch, Exception]]:
+    """Tell those that are durable; the others, with what the broker says of them."""
+    refused = []
+    for batch in batches:
+        code, offset, log_time_ms = landed[batch.at]
+        if code:
+            refused.append((batch, for_code(code)()))
+        elif not batch.ack.done():  # its engine may have stopped waiting
+            batch.ack.set_result(Appended(offset, log_time_ms))
+    return refused
+
+
+async def open_producer(servers: str) -> BatchProducer:
+    """
+    Connect, and get a producer id.
+
+    Raises:
+        KafkaError: there is no cluster at `servers`, or it gives no id.
+    """
+    client = AIOKafkaClient(bootstrap_servers=servers, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    try:
+        await client.bootstrap()
+        return BatchProducer(client, *await _producer_id(client))
+    except BaseException:
+        await client.close()
+        raise
+
+
+async def _producer_id(client: AIOKafkaClient) -> tuple[int, int]:
+    """(id, epoch); a broker that starts has none to give for a moment."""
+    give_up_s = time.monotonic() + REQUEST_TIMEOUT_MS / 1000
+    while True:
+        try:
+            given = await client.send(client.get_random_node(), InitProducerIdRequest(None, REQUEST_TIMEOUT_MS))
+            error: KafkaError | None = for_code(given.error_code)() if given.error_code else None
+            if error is None:
+                return given.producer_id, given.producer_epoch
+        except KafkaError as failed:
+            error = failed
+        if not error.retriable or time.monotonic() > give_up_s:
+            raise error
+        await asyncio.sleep(RETRY_PAUSE_S)
+        await client.force_metadata_update()
