@@ -5,13 +5,16 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError
 
 from z0.config import Config
 from z0.errors import LogBroken
 from z0.log.kafka import KafkaLog, start_client
 from z0.log.memory import MemoryLog
 from z0.log.ports import Log, Record
+from z0.log.producer import open_producer
 
 LATER_MS = 10 * 365 * 24 * 3600 * 1000
 
@@ -99,3 +102,28 @@ async def test_a_time_gives_the_first_offset_at_or_after_it(log: Log) -> None:
     assert await log.offset_at(0, first.log_time_ms + 1) == later.base_offset
     assert await log.offset_at(0, later.log_time_ms) == later.base_offset
     assert await log.offset_at(0, later.log_time_ms + LATER_MS) == end
+
+
+@pytest.mark.stack
+async def test_a_batch_whose_ack_was_lost_is_sent_again_and_lands_once(stack: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker knows it by its sequence number, and answers with the offset that it had."""
+    topic = f"contract-{uuid.uuid4().hex}"
+    await _make(stack, topic)
+    producer = await open_producer(stack.kafka_servers)
+    await producer.find(topic)
+    send, sent = producer._client.send, []
+
+    async def lose_the_second_ack(node: int, request: Any) -> Any:
+        landed = await send(node, request)
+        sent.append(landed)
+        if len(sent) == 2:
+            raise KafkaConnectionError("the ack was on its way")
+        return landed
+
+    monkeypatch.setattr(producer._client, "send", lose_the_second_ack)
+    acks = [await producer.append(TopicPartition(topic, 0), [(b"k", b"1"), (b"k", b"2")]) for _ in range(3)]
+    await producer.stop()
+    assert [ack.base_offset for ack in acks] == [0, 2, 4]
+    assert len(sent) == 4
+    reader = KafkaLog(stack.kafka_servers, topic)
+    assert await reader.bounds(0) == (0, 6)
