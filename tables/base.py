@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import faust
 from faust.types import TP
 
-from tables.store import CLAIM_PREFIX, Fenced, MemoryStore, RocksStore, pack
+from tables.store import Fenced, MemoryStore, RocksStore, claim_key, pack
 from z0.cut import cut
 from z0.errors import EpochDead
 from z0.log.ports import Appended
@@ -39,7 +39,7 @@ class SnapshotWrites:
 
     async def claim(self, partition: int, epoch: int) -> None:
         """Write the claim of an epoch and wait for its ack; older epochs' later records are void from here on."""
-        record = (CLAIM_PREFIX + b"%020d" % epoch, pack(epoch, b""))
+        record = (claim_key(epoch), pack(epoch, b""))
         landed = await self.send_batch(self.changelog_topic_name, partition, [record])
         self._check_epoch(partition, epoch)
         self.store.raise_epoch(partition, epoch)

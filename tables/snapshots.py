@@ -66,9 +66,12 @@ class TableSnapshots:
         return any(table.store.has_void(partition) for table in self._tables) or self._has_lost_one(partition)
 
     def _has_lost_one(self, partition: int) -> bool:
-        """Every table is claimed before the floor moves: one that knows of no such claim has lost what was below the floor."""
+        """
+        Every table is claimed before the floor moves: one that does not know the very claim of the floor's epoch has lost what
+        was below the floor. Values of that epoch and claims of later ones say nothing: they may have landed after the loss.
+        """
         floor = self.floor(partition)
-        return any(table.store.epoch(partition) < floor.epoch for table in self._tables)
+        return floor != Floor() and not all(table.store.has_claim(partition, floor.epoch) for table in self._tables)
 
     async def claim(self, partition: int, epoch: int) -> None:
         await _all(*(table.claim(partition, epoch) for table in self._tables))

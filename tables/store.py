@@ -39,6 +39,11 @@ def pack(epoch: int, payload: bytes) -> bytes:
     return epoch.to_bytes(EPOCH_BYTES, "big") + payload
 
 
+def claim_key(epoch: int) -> bytes:
+    """Under which an epoch's claim is kept and sent: each under its own, so that compaction leaves them all."""
+    return CLAIM_PREFIX + b"%020d" % epoch
+
+
 def unpack(value: bytes) -> tuple[int, bytes]:
     """Epoch and payload of a stored value."""
     return int.from_bytes(value[:EPOCH_BYTES], "big"), value[EPOCH_BYTES:]
@@ -87,14 +92,23 @@ class Fenced:
         self.write_raw(partition, changes)
 
     def raise_epoch(self, partition: int, epoch: int) -> None:
-        """From here on, what older epochs wrote later is void."""
+        """An epoch's claim: from here on, what older epochs wrote later is void."""
+        changes = {claim_key(epoch): pack(epoch, b"")}
         if epoch > self.epoch(partition):
-            self.put_raw(partition, EPOCH_KEY, pack(epoch, b""))
+            changes[EPOCH_KEY] = pack(epoch, b"")
+        self.write_raw(partition, changes)
 
     def epoch(self, partition: int) -> int:
         """The largest epoch seen."""
         value = self.fetch_raw(partition, EPOCH_KEY)
         return unpack(value)[0] if value is not None else -1
+
+    def has_claim(self, partition: int, epoch: int) -> bool:
+        """
+        Whether this epoch's own claim was seen. Where a changelog was lost, values of the epoch and claims of later ones may have
+        landed since; that one, and what was before it, is gone.
+        """
+        return self.fetch_raw(partition, claim_key(epoch)) is not None
 
     def has_void(self, partition: int) -> bool:
         """Whether a key is left with void records only."""
@@ -151,6 +165,7 @@ class _Fold:
             self._epoch = epoch
             self.changes[EPOCH_KEY] = pack(epoch, b"")
         if key.startswith(CLAIM_PREFIX):
+            self.changes[key] = value
             return
         if epoch < self._epoch:
             self.changes[key] = None

@@ -89,10 +89,19 @@ def stale_snapshot_believed(patch: pytest.MonkeyPatch) -> None:
     """The newest record of a key counts, whoever wrote it."""
 
     def add(self: Any, key: bytes, value: bytes) -> None:
-        if not key.startswith(store.CLAIM_PREFIX):
-            self.changes[key] = value
+        self.changes[key] = value
 
     patch.setattr(store._Fold, "add", add)
+
+
+def lost_table_not_missed(patch: pytest.MonkeyPatch) -> None:
+    """The floor says where a replay begins, whether or not every table has what is below it."""
+    patch.setattr(TableSnapshots, "_has_lost_one", lambda self, partition: False)
+
+
+def value_taken_for_a_claim(patch: pytest.MonkeyPatch) -> None:
+    """A table that knows values of an epoch, or a later claim, has been claimed by it."""
+    patch.setattr(store.Fenced, "has_claim", lambda self, partition, epoch: self.epoch(partition) >= epoch)
 
 
 def roles_lost_with_memory(patch: pytest.MonkeyPatch) -> None:
@@ -140,6 +149,8 @@ BUGS: Final[tuple[Plant, ...]] = (
     index_not_restored,
     expiry_by_wall_clock,
     stale_snapshot_believed,
+    lost_table_not_missed,
+    value_taken_for_a_claim,
     roles_lost_with_memory,
     fine_prices_cut,
     rules_that_only_warn,

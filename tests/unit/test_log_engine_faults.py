@@ -10,7 +10,7 @@ from z0.domain.commands import Command, Confirm
 from z0.domain.outcome import Outcome
 from z0.errors import LogBroken, Unreachable
 from z0.log import recovery as recovery_module
-from z0.log.claims import decode_claim
+from z0.log.claims import Floor, decode_claim
 from z0.log.engine import Limits
 from z0.log.ports import CommandBounds
 from z0.log.validity import Standing
@@ -310,3 +310,23 @@ async def test_a_snapshot_fence_that_is_not_acked_is_tried_under_another_claim(m
     async with world:
         await world.ask(create())
         assert world.epochs == [1]
+
+
+async def test_a_full_replay_that_ends_early_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it wrote so far replaced what was void: the floor must not say any more that this is all there was."""
+    world, order = World(), list[str]()
+    async with world:
+        await world.ask(create())
+    assert world.snapshots.floor(0) != Floor()
+    fence = world.snapshots.claim
+
+    async def claim(partition: int, epoch: int) -> None:
+        order.append(f"fenced above {world.snapshots.floor(0)}")
+        await fence(partition, epoch)
+
+    monkeypatch.setattr(world.snapshots, "needs_full_replay", lambda partition: True)
+    monkeypatch.setattr(world.snapshots, "claim", claim)
+    await world.again()
+    await world.crash()
+    assert order == [f"fenced above {Floor()}"]
+    assert world.snapshots.floor(0) == Floor()

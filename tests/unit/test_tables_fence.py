@@ -106,6 +106,16 @@ def test_a_claim_that_arrives_late_does_not_lower_the_epoch() -> None:
     assert recover(claim(0, 9), claim(1, 5)).epoch(0) == 9
 
 
+def test_values_that_landed_after_a_changelog_was_lost_are_no_claim() -> None:
+    """Their writer was still there, or its last batch on its way; everything before them is gone."""
+    store = recover(record(7, b"a", 5, b"landed late"))
+    assert (store.epoch(0), store.has_claim(0, 5)) == (5, False)
+    store = recover(claim(0, 9), claim(1, 5), record(2, b"a", 9))
+    assert (store.has_claim(0, 9), store.has_claim(0, 5), store.has_claim(0, 7)) == (True, True, False)
+    store.raise_epoch(0, 12)
+    assert (store.has_claim(0, 9), store.has_claim(0, 12)) == (True, True)
+
+
 def test_a_fetch_that_begins_again_voids_nothing_under_the_claim_that_was_written_since() -> None:
     """The worker has recovered and claimed; a fetch from before its claim comes late, with the claim at its end."""
     store = recover(claim(0, 1), record(1, b"a", 1, b"snapshot"))

@@ -5,9 +5,13 @@ Order of effects, and what a crash after each step does:
  1. Read the floor of the snapshots and the position of the index.       nothing happened
     A lost index starts 35 days ago: at the claim in force there.
  2. Append the claim, acks=all; its offset is the epoch.                 an epoch without facts; the next claim voids it
- 3. Fence the snapshots with the epoch, acked.                           the same; older snapshots are void from here on
- 4. Replay from the floor (or the index's position) up to the claim.     nothing more was written; starts again at 1
+ 3. Where snapshots are void or lost, take the floor back to the
+    beginning, acked.                                                    the same; starts again at 1, with everything to fold
+ 4. Fence the snapshots with the epoch, acked.                           the same; older snapshots are void from here on
+ 5. Replay from the floor (or the index's position) up to the claim.     nothing more was written; starts again at 1
 Only then may the epoch decide.
+
+3 comes before 5: a long replay writes snapshots of what it has folded so far, and a floor above them would say that this is all.
 """
 
 import asyncio
@@ -72,7 +76,7 @@ async def begin(
     claim = Claim(partition=partition, owner=owner, address=address, claimed_at=clock.wall_ms(), floor=floor)
     writer = await log.writer(partition)
     epoch = await _claim(writer, claim, clock)
-    await _fence(snapshots, partition, epoch)
+    await _fence(snapshots, partition, epoch, full=full)
     working.load_expiries()
     replay = Replay(partition, start, Floor() if full else floor, index, working)
     async for records in log.read(partition, start.next_offset, epoch):
@@ -141,8 +145,10 @@ async def _claim(writer: Writer, claim: Claim, clock: Clock) -> int:
     return landed.base_offset
 
 
-async def _fence(snapshots: Snapshots, partition: int, epoch: int) -> None:
+async def _fence(snapshots: Snapshots, partition: int, epoch: int, *, full: bool) -> None:
     try:
+        if full:
+            await asyncio.wait_for(snapshots.save_floor(partition, epoch, Floor()), ACK_TIMEOUT_S)
         await asyncio.wait_for(snapshots.claim(partition, epoch), ACK_TIMEOUT_S)
     except Exception as error:
         raise EpochDead(f"the fence of partition {partition}'s snapshots was not acked: {error!r}") from error

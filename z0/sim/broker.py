@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from z0.log.claims import decode_claim
 from z0.log.ports import Appended, Record
-from z0.names import COMMANDS
+from z0.names import CLAIM_KEY, COMMANDS
 from z0.sim.network import SimClock
 
 COMPACTION_TAIL = 3  # records at the end that a compaction does not look at, as in an active segment
@@ -55,6 +56,10 @@ class Changelog:
         """Keep the newest record of each key."""
         newest = {key: offset for offset, key, _ in self.records}
         self.records = [r for r in self.records if newest[r[1]] == r[0] or r[0] >= self.end - COMPACTION_TAIL]
+
+    def lose(self) -> None:
+        """Every record is gone; what lands later has the next offset all the same."""
+        self.records = []
 
 
 class Broker:
@@ -108,6 +113,17 @@ class Broker:
         self.configs.append(Record(len(self.configs), b"", value, self.clock.wall_ms()))
         self._configs_moved.set()
         self._configs_moved = asyncio.Event()
+
+    def lose_changelog(self, topic: str, owner: str) -> None:
+        """
+        A changelog is lost, of the partitions that an owner claimed last. Not of others: a live owner would go on with what it
+        has on its disk, and nobody could tell afterwards what is missing.
+        """
+        for partition, log in enumerate(self.facts):
+            claims = (decode_claim(record.value) for record in reversed(log) if record.key == CLAIM_KEY)
+            newest = next(claims, None)
+            if newest is not None and newest.owner == owner:
+                self.changelogs[topic, partition].lose()
 
     async def until_configs(self) -> None:
         """Until there is a new one."""

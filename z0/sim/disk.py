@@ -75,9 +75,9 @@ class Disk:
 
     def crashed(self, fault: FaultKind) -> None:
         """What a fault leaves."""
-        if fault in (FaultKind.LOSE_DISK, FaultKind.LOSE_INDEX):
+        if fault in (FaultKind.LOSE_DISK, FaultKind.LOSE_CHANGELOG, FaultKind.LOSE_INDEX):
             self.indexes.clear()
-        if self._in_memory or fault in (FaultKind.LOSE_DISK, FaultKind.LOSE_TABLES):
+        if self._in_memory or fault in (FaultKind.LOSE_DISK, FaultKind.LOSE_CHANGELOG, FaultKind.LOSE_TABLES):
             self.stores.clear()
 
 

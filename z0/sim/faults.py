@@ -19,6 +19,7 @@ class FaultKind(StrEnum):
     LOSE_DISK = "lose_disk"  # the same, and index and tables of the worker are gone
     LOSE_INDEX = "lose_index"
     LOSE_TABLES = "lose_tables"
+    LOSE_CHANGELOG = "lose_changelog"  # the disk, and one table's changelog of the partitions that were its own
     SUSPEND = "suspend"  # a process stops at a gate, or at once, and goes on later
     STOP = "stop"  # a worker is stopped in order and started again
     REBALANCE = "rebalance"  # the group distributes its partitions anew
@@ -70,7 +71,14 @@ GATES: Final = (
 )
 SINK_GATES: Final = ("sink.read", "sink.added", "flush.before", "flush.after", "show")
 IN_PROCESS: Final = frozenset(
-    {FaultKind.CRASH, FaultKind.LOSE_DISK, FaultKind.LOSE_INDEX, FaultKind.LOSE_TABLES, FaultKind.SUSPEND}
+    {
+        FaultKind.CRASH,
+        FaultKind.LOSE_DISK,
+        FaultKind.LOSE_INDEX,
+        FaultKind.LOSE_TABLES,
+        FaultKind.LOSE_CHANGELOG,
+        FaultKind.SUSPEND,
+    }
 )
 
 
@@ -83,6 +91,12 @@ class Fault(Struct, frozen=True, omit_defaults=True):
     partition: int = -1
     gate: str = ""
     for_ms: int = 0
+    changelog: str = ""  # the one that is lost
+
+    @property
+    def told(self) -> str:
+        """What goes wrong, in a report."""
+        return f"{self.kind} {self.changelog}".rstrip()
 
 
 class Armed:

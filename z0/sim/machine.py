@@ -57,7 +57,7 @@ class Cluster:
 
     def strike(self, process: Process, fault: Fault) -> None:
         """Kill or stop a process."""
-        self.note(process.name, f"{fault.kind} {fault.gate or 'at once'}, for {fault.for_ms} ms")
+        self.note(process.name, f"{fault.told} {fault.gate or 'at once'}, for {fault.for_ms} ms")
         if fault.kind is FaultKind.SUSPEND:
             process.suspend()
             self.network.later(fault.for_ms / 1000, process.resume)

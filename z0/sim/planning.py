@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from z0.sim.disk import CHANGELOGS
 from z0.sim.faults import GATES, SINK_GATES, Fault, FaultKind
 from z0.sim.plan import Plan
 from z0.sim.workload import Workload
@@ -14,6 +15,7 @@ _KINDS: Final[tuple[tuple[FaultKind, int], ...]] = (
     (FaultKind.LOSE_DISK, 3),
     (FaultKind.LOSE_INDEX, 4),
     (FaultKind.LOSE_TABLES, 5),
+    (FaultKind.LOSE_CHANGELOG, 4),
     (FaultKind.SUSPEND, 14),
     (FaultKind.STOP, 5),
     (FaultKind.REBALANCE, 7),
@@ -38,6 +40,7 @@ _SLEEP_SHARE: Final = 0.05  # of the runs with several workers begin with one
 _OPENED_MS: Final = 500  # before, ledgers are opened; from then on anything may come
 _REPLACED_MS: Final = 11_500  # after a session and a rebalance others have the partitions of who sleeps
 _SLEEP_MS: Final = 15_000
+_AFTER_A_LOSS: Final = ("fence.after", "replay", "announce.before", "announce.after", "snapshot.before", "snapshot.after")
 _DURATIONS_MS: Final = (50, 700, 3_000, 9_000, 14_000, 30_000)
 
 
@@ -93,11 +96,22 @@ def _fault(random: Random, until_ms: int, workers: int, partitions: int) -> Faul
     for_ms = random.choice(_DURATIONS_MS)
     if kind is FaultKind.CLOCK:
         for_ms = random.choice((-3_600_000, -4_000, -900, -50, 50, 900, 4_000, 7_000, 3_600_000))
-    return Fault(random.randrange(500, until_ms), kind, worker, random.randrange(partitions), gate, for_ms)
+    changelog = random.choice(CHANGELOGS) if kind is FaultKind.LOSE_CHANGELOG else ""
+    return Fault(random.randrange(500, until_ms), kind, worker, random.randrange(partitions), gate, for_ms, changelog)
+
+
+def _around_a_loss(random: Random, loss: Fault) -> list[Fault]:
+    """Its owner ends again before it has replaced what was lost, or has batches on their way that land after the loss."""
+    if random.random() < 0.5:
+        return [loss, Fault(loss.at_ms + 1, FaultKind.CRASH, loss.worker, gate=random.choice(_AFTER_A_LOSS), for_ms=200)]
+    late = Fault(loss.at_ms - 400, FaultKind.SNAPSHOT_LATE, partition=loss.partition, for_ms=800)
+    return [*[late] * len(CHANGELOGS), replace(loss, gate="", for_ms=1_500)]
 
 
 def _with_sequel(random: Random, fault: Fault, workers: int) -> list[Fault]:
     """Some faults show only when another follows: what landed late in a changelog matters to who reads it afterwards."""
+    if fault.kind is FaultKind.LOSE_CHANGELOG:
+        return _around_a_loss(random, fault)
     if fault.kind not in (FaultKind.SNAPSHOT_ORPHANED, FaultKind.SNAPSHOT_LATE) or random.random() < 0.3:
         return [fault]
     at_ms = fault.at_ms + fault.for_ms + random.randrange(200, 3_000)

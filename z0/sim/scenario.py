@@ -156,6 +156,8 @@ class Scenario:
             return
         worker = self.workers[int(process.name.removeprefix("worker-"))]
         worker.disk.crashed(fault.kind)
+        if fault.kind is FaultKind.LOSE_CHANGELOG:
+            self.cluster.broker.lose_changelog(fault.changelog, worker.name)
         self.cluster.network.later(fault.for_ms / 1000, worker.start)
 
     def _restart_sink(self, process: Process) -> None:

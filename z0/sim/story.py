@@ -28,7 +28,7 @@ def _planned(plan: Plan) -> Iterator[str]:
             yield from (f"             {command.decode(errors='replace')[:COMMAND_SHOWN]}" for command in step.commands)
     for fault in plan.faults:
         where = f"worker {fault.worker}, partition {fault.partition}, {fault.gate or 'at once'}, {fault.for_ms} ms"
-        yield f"  {fault.at_ms / 1000:8.3f} fault {fault.kind}: {where}"
+        yield f"  {fault.at_ms / 1000:8.3f} fault {fault.told}: {where}"
 
 
 def _happened(run: Run) -> Iterator[str]:
