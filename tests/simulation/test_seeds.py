@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from tests.simulation import say
 from tests.simulation.bugs import index_not_restored
 from z0.cli.main import app
+from z0.errors import FormatError
+from z0.sim.plan import to_text
 from z0.sim.planning import plan_of
 from z0.sim.run import judge, simulate
 from z0.sim.scenario import play
@@ -70,7 +72,8 @@ def test_a_failing_seed_is_cut_down_and_told(monkeypatch: pytest.MonkeyPatch) ->
     assert after <= 8
     story = story_of(shortest)
     assert any(line.strip().startswith("once: ") for line in story)
-    assert story[-1] == f"again: z0 simulate --seeds 1 --from {plan.seed}"
+    assert story[-2] == f"the seed's whole plan: z0 simulate --seeds 1 --from {plan.seed}"
+    assert story[-1] == f"again, exactly this: z0 simulate --plan {to_text(shortest)}"
 
 
 def test_the_command_prints_figures_or_json() -> None:
@@ -92,4 +95,17 @@ def test_the_command_fails_and_tells_the_history_of_a_seed_that_fails(monkeypatc
     done = CliRunner().invoke(app, ["simulate", "--seeds", "1", "--processes", "1", "--shrink-seconds", "5"])
     assert done.exit_code == 1
     assert "failed=1" in done.stdout.splitlines()
-    assert "again: z0 simulate --seeds 1 --from 0" in done.stderr
+    lines = done.stderr.partition("the shortest history found:\n")[2].splitlines()
+    assert lines[-2].endswith("z0 simulate --seeds 1 --from 0")
+    retold = CliRunner().invoke(app, lines[-1].partition(": z0 ")[2].split())
+    assert (retold.exit_code, retold.stdout.splitlines()) == (1, lines)
+    monkeypatch.undo()
+    assert CliRunner().invoke(app, lines[-1].partition(": z0 ")[2].split()).exit_code == 0
+
+
+@pytest.mark.parametrize("text", ["", "cfg_1", "e30=", "eNq", "é", to_text(plan_of(0))[:-8]])
+def test_what_is_no_plan_is_refused(text: str) -> None:
+    """With where one comes from; no traceback."""
+    done = CliRunner().invoke(app, ["simulate", "--plan", text])
+    assert isinstance(done.exception, FormatError)
+    assert "as a failing report" in str(done.exception)

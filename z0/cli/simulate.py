@@ -13,6 +13,7 @@ Seeds = Annotated[int, typer.Option(help="How many seeds to run.", min=1)]
 From = Annotated[int, typer.Option("--from", help="The first seed.", min=0)]
 Processes = Annotated[int, typer.Option(help="Processes to share the seeds; 0: one for each core.", min=0)]
 ShrinkSeconds = Annotated[float, typer.Option(help="How long to look for a shorter history of a failure.", min=0)]
+PlanText = Annotated[str | None, typer.Option("--plan", help="Run this plan alone, as a failing report prints it, and tell it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
 
 
@@ -26,6 +27,7 @@ def simulate(
     first: From = 0,
     processes: Processes = 0,
     shrink_seconds: ShrinkSeconds = 60.0,
+    plan: PlanText = None,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -33,10 +35,13 @@ def simulate(
     commands, crashes between any two effects, lost acks, zombies, rebalances, late deliveries. An auditor of its own, which
     shares no code with the decisions, judges each run from its bytes. Needs no server.
 
-    A failing seed prints the shortest history that still fails, and how to run it again.
+    A failing seed prints the shortest history that still fails, and how to run exactly that again.
 
     Example: `z0 simulate --seeds 1000`
     """
+    if plan is not None:
+        _retell(plan)
+        return
     import msgspec
 
     from z0.bench.figures import as_json as to_json
@@ -49,6 +54,19 @@ def simulate(
     typer.echo(to_json(found) if as_json else "\n".join(lines(found)))
     if failed:
         _tell(failed, shrink_seconds)
+        raise typer.Exit(1)
+
+
+def _retell(text: str) -> None:
+    """One plan, played and told as it is."""
+    from z0.sim.plan import from_text
+    from z0.sim.run import judge
+    from z0.sim.story import tell
+
+    plan = from_text(text)
+    run, _ = judge(plan)
+    typer.echo("\n".join(tell(plan, run)))
+    if run.violations:
         raise typer.Exit(1)
 
 

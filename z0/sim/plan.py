@@ -1,11 +1,17 @@
 """
-Plans: everything that a seed decides before a run begins. Owns: their shape. A plan can be cut down and played again.
+Plans: everything that a seed decides before a run begins. Owns: their shape, and a plan as one word of text. A plan can be cut
+down and played again.
 """
 
+import binascii
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from enum import StrEnum
 
+import msgspec
 from msgspec import Struct
 
+from z0.errors import FormatError
 from z0.sim.faults import Fault
 
 
@@ -48,3 +54,21 @@ class Plan(Struct, frozen=True):
     calm_ms: int  # from here on everything goes well
     flows: tuple[Flow, ...]
     faults: tuple[Fault, ...]
+
+
+def to_text(plan: Plan) -> str:
+    """A plan as one word that a shell takes as it is."""
+    return urlsafe_b64encode(zlib.compress(msgspec.msgpack.encode(plan), 9)).decode()
+
+
+def from_text(text: str) -> Plan:
+    """
+    The plan that `to_text` made a word of.
+
+    Raises:
+        FormatError: it is none of this version's.
+    """
+    try:
+        return msgspec.msgpack.decode(zlib.decompress(urlsafe_b64decode(text)), type=Plan)
+    except (binascii.Error, zlib.error, msgspec.MsgspecError, ValueError) as error:
+        raise FormatError(f"this is no plan as a failing report of this version prints it: {error}") from None

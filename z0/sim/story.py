@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from z0.sim.plan import Plan
+from z0.sim.plan import Plan, to_text
 from z0.sim.run import Run, judge
 
 VIOLATIONS_SHOWN: Final = 10
@@ -11,8 +11,12 @@ COMMAND_SHOWN: Final = 300
 
 
 def story_of(plan: Plan) -> list[str]:
-    """Play a plan once more and tell it in lines: what was planned, what happened, what is wrong."""
-    run, _ = judge(plan)
+    """Play a plan once more and tell it."""
+    return tell(plan, judge(plan)[0])
+
+
+def tell(plan: Plan, run: Run) -> list[str]:
+    """A run in lines: what was planned, what happened, what is wrong, how to run it again."""
     return [*_planned(plan), *_happened(run), *_wrong(run), *_again(plan)]
 
 
@@ -44,4 +48,5 @@ def _wrong(run: Run) -> Iterator[str]:
 
 
 def _again(plan: Plan) -> Iterator[str]:
-    yield f"again: z0 simulate --seeds 1 --from {plan.seed}"
+    yield f"the seed's whole plan: z0 simulate --seeds 1 --from {plan.seed}"
+    yield f"again, exactly this: z0 simulate --plan {to_text(plan)}"
