@@ -7,6 +7,7 @@ import pytest
 from tests.unit.test_api_eligibility import CAP
 from tests.unit.test_api_world import World, answer_of, check_problem, world
 from z0.cli.tenants import create_tenant
+from z0.domain.commands import TIMESTAMP_MAX
 
 ADMIN = "read,write,admin"
 
@@ -55,8 +56,18 @@ async def test_a_version_is_shown_by_its_number_also_one_that_never_holds() -> N
         assert (most_of(never), never["config"]["effective_at"] > never["superseded_at"]) == (20, True)
         check_problem(await api.get("/v1/configs/cfg_1?version=9"), 404, "not_effective")
         check_problem(await api.get(f"/v1/configs/cfg_1?version=3&at={begin}"), 404, "not_effective")
-        for query in ("at=-1", "version=0", "at=x"):
-            check_problem(await api.get(f"/v1/configs/cfg_1?{query}"), 400, "bad_parameter")
+        check_problem(await api.get("/v1/configs/cfg_1?version=0"), 400, "bad_parameter")
+
+
+@pytest.mark.parametrize("path", ["/v1/configs/cfg_1", "/v1/configs", "/v1/entities/acct_1/configs"])
+async def test_what_is_no_moment_is_refused_alike_wherever_one_is_asked_for(path: str) -> None:
+    """Also beyond 64 bits; the last moment that a fact can have is one."""
+    async with world() as api:
+        await versions(api)
+        await api.account()
+        for wrong in ("-1", "x", "", "1.5", "1e3", "0x10", "%C2%B2", f"{TIMESTAMP_MAX + 1}", f"{2**63}", "9" * 20, "9" * 5_000):
+            check_problem(await api.get(f"{path}?at={wrong}"), 400, "bad_parameter")
+        assert (await api.get(f"{path}?at={TIMESTAMP_MAX}")).status_code == 200
 
 
 async def test_only_an_admin_writes_configs_on_every_way_in() -> None:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from tests.unit.config_world import NOW, book, version
 from z0.cli.configs import moment, read_settings_text
 from z0.cli.main import app
+from z0.domain.commands import TIMESTAMP_MAX
 from z0.errors import Z0Error
 
 CAP = '{"limits": []}'
@@ -21,6 +22,9 @@ CAP = '{"limits": []}'
         ("1800000000000", 1_800_000_000_000),
         ("2027-01-15T08:00:00Z", 1_800_000_000_000),
         ("2027-01-15T09:00:00.250+01:00", 1_800_000_000_250),
+        ("0", 0),
+        ("253402300799999", TIMESTAMP_MAX),
+        ("9999-12-31T23:59:59.999Z", TIMESTAMP_MAX),
     ],
 )
 def test_a_moment_is_a_date_with_its_zone_or_milliseconds(text: str | None, at: int | None) -> None:
@@ -28,11 +32,36 @@ def test_a_moment_is_a_date_with_its_zone_or_milliseconds(text: str | None, at: 
     assert moment(text) == at
 
 
-@pytest.mark.parametrize("text", ["2027-01-15T08:00:00", "tomorrow", ""])
+NO_MOMENTS = [
+    *("2027-01-15T08:00:00", "tomorrow", "", " ", "-1", "+1", "1.5", "1e3", "1_000", "0x10", "²", "١٢", "1\n"),
+    *("1969-12-31T23:59:59.999Z", "253402300800000", "9999-12-31T23:59:59-12:00", "9223372036854775808"),
+    *("99999999999999999999", "9" * 5_000),
+]
+
+
+@pytest.mark.parametrize("text", NO_MOMENTS, ids=[f"{n}" for n, _ in enumerate(NO_MOMENTS)])
 def test_what_is_no_moment_is_refused_with_an_example(text: str) -> None:
-    """So that the next attempt works."""
-    with pytest.raises(Z0Error, match="with the zone"):
+    """So that the next attempt works; beyond what facts hold as well as what is no number at all."""
+    with pytest.raises(Z0Error, match="with the zone") as refused:
         moment(text)
+    assert len(str(refused.value)) < 250
+
+
+MOMENTS = [
+    ["effective", "acct_1", "--tenant", "acme"],
+    ["get", "cfg_1"],
+    ["list"],
+    ["put", "cfg_1", CAP, "--type", "cap", "--tenant", "acme"],
+]
+
+
+@pytest.mark.parametrize("arguments", MOMENTS, ids=[words[0] for words in MOMENTS])
+def test_every_command_refuses_a_moment_beyond_the_year_9999_and_asks_no_server(arguments: list[str]) -> None:
+    """It was answered, as if something could hold then."""
+    for wrong in ("99999999999999999999", "-1"):
+        done = CliRunner().invoke(app, ["config", *arguments, "--at", wrong])
+        assert isinstance(done.exception, Z0Error)
+        assert f"{wrong!r} is no moment" in str(done.exception)
 
 
 def test_settings_are_an_argument_or_a_file(tmp_path: Path) -> None:

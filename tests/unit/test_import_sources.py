@@ -96,6 +96,14 @@ def test_event_times_are_read_exactly(spec: dict[str, str], value: object, expec
     assert time_reader(Time(column="T", **spec))(value) == expected
 
 
+@pytest.mark.parametrize("form", ["unix_s", "unix_ms"])
+@pytest.mark.parametrize("value", ["9" * 20, "-1e15", "1e999999999", "1e9999999999999999999", "NaN", "Infinity", "x", "", None])
+def test_a_number_that_is_no_time_is_refused_before_it_is_worked_out(form: str, value: str | None) -> None:
+    """Beyond the year 9999 the ledger takes none, and a billion digits would never come to an end."""
+    with pytest.raises(BadValueError):
+        time_reader(Time(column="T", format=form))(value)
+
+
 @pytest.mark.parametrize("value", ["2023-11-16 18:15:46", "yesterday", None, ""])
 def test_times_that_are_none(value: object) -> None:
     """Without a zone a time is not guessed."""

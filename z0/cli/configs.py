@@ -8,7 +8,7 @@ is what workers decide by; what is authoritative is the config's ledger.
 import asyncio
 import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
@@ -23,7 +23,7 @@ from z0.clock import SystemClock
 from z0.config import from_env
 from z0.configs.history import Period
 from z0.domain.answer import Answer
-from z0.domain.commands import PutConfig
+from z0.domain.commands import TIMESTAMP_MAX, PutConfig
 from z0.domain.config import PLATFORM_TENANT, encode_version
 from z0.domain.facts import ConfigType, Scope
 from z0.domain.ids import EntityType, entity_type, ledger_id
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from z0.configs import Book
 
 TIMEOUT_MS = 15_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOMENT_SHOWN = 60  # characters of what was no moment
 ConfigId = Annotated[str, typer.Argument(help="`cfg_...`, of your choice; the same id again writes its next version.")]
 At = Annotated[str | None, typer.Option("--at", help="A moment: ISO 8601 with a zone, or Unix milliseconds; now, if not given.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -112,11 +114,12 @@ def get(
 ) -> None:
     """Show the version that is in force, now or at a moment: `z0 config get cfg_daily --at 2027-01-01T00:00:00Z`."""
     _ledger(config_id)
+    at_ms = _moment_or_now(at)
     book = _book()
     versions = book.versions(config_id)
     if not versions:
         raise Z0Error(f"no config {config_id} has come round to `z0.configs`; is the sink `configs` running?")
-    periods = list(_all(book, config_id)) if every else [book.history(config_id).at(_moment_or_now(at))]
+    periods = list(_all(book, config_id)) if every else [book.history(config_id).at(at_ms)]
     found = [period for period in periods if period is not None]
     if not found:
         raise Z0Error(f"no version of {config_id} is in force then; the first is from {_text(versions[0].effective_at)}")
@@ -133,9 +136,10 @@ def list_(
 ) -> None:
     """List the versions that are in force, now or at a moment: `z0 config list --tenant acme --type cap`."""
     whose = _tenant(tenant, platform) if tenant or platform else None
+    at_ms = _moment_or_now(at)
     found = [
         period
-        for period in _in_force(_book(), _moment_or_now(at))
+        for period in _in_force(_book(), at_ms)
         if whose in (None, period.version.tenant_id) and kind in (None, period.version.type)
     ]
     if as_json:
@@ -166,7 +170,8 @@ def effective(
         whom = _tenant(tenant, platform), ledger_id(entity_id)
     except ValueError as error:
         raise Z0Error(str(error)) from None
-    found = msgspec.json.encode(found_for(_book(), whom, _moment_or_now(at), kind=kind))
+    at_ms = _moment_or_now(at)
+    found = msgspec.json.encode(found_for(_book(), whom, at_ms, kind=kind))
     print((found if as_json else msgspec.json.format(found)).decode())
 
 
@@ -202,17 +207,25 @@ def moment(text: str | None) -> int | None:
     Unix milliseconds of what a person typed; None: nothing.
 
     Raises:
-        Z0Error: it is no moment.
+        Z0Error: it is no moment from 1970 to the end of the year 9999, as facts and the API take them.
     """
-    if text is None or text.isdigit():
-        return int(text) if text else None
+    if text is None:
+        return None
+    at_ms = _milliseconds(text)
+    if at_ms is None or not 0 <= at_ms <= TIMESTAMP_MAX:
+        wanted = "2027-01-01T00:00:00+01:00, with the zone, or Unix milliseconds, from 1970 to the end of the year 9999"
+        raise Z0Error(f"{text[:MOMENT_SHOWN]!r} is no moment; write {wanted}")
+    return at_ms
+
+
+def _milliseconds(text: str) -> int | None:
+    if text.isascii() and text.isdigit():
+        return int(text) if len(text) <= MOMENT_SHOWN else None
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise Z0Error(f"{text!r} is no moment; write 2027-01-01T00:00:00+01:00, with the zone, or Unix milliseconds")
-    return int(at.timestamp()) * 1000 + at.microsecond // 1000
+        return None
+    return (at - EPOCH) // timedelta(milliseconds=1) if at.tzinfo is not None else None
 
 
 def _moment_or_now(text: str | None) -> int:

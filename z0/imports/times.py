@@ -4,12 +4,15 @@ Event times. Owns: turning a column's text into Unix milliseconds. Finer digits 
 
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from typing import Final
 from zoneinfo import ZoneInfo
 
+from z0.domain.commands import TIMESTAMP_MAX
 from z0.imports.errors import BadValueError
 from z0.imports.mapping import Time
 
+VALUE_SHOWN: Final = 60  # characters of what was no time
 ReadTime = Callable[[object], int]
 
 
@@ -39,9 +42,12 @@ def time_reader(spec: Time) -> ReadTime:
 
 def _unix(value: object, scale: Decimal) -> int:
     try:
-        return int(Decimal(str(value).strip()) * scale)
-    except (InvalidOperation, ValueError, OverflowError):
-        raise BadValueError(f"no time: {value!r}") from None
+        at = Decimal(str(value).strip()) * scale
+        if abs(at) > TIMESTAMP_MAX:  # also before it becomes an integer: one of a billion digits takes all there is
+            raise BadValueError(f"no time before the year 10000: {str(value)[:VALUE_SHOWN]!r}")
+        return int(at)
+    except ArithmeticError:
+        raise BadValueError(f"no time: {str(value)[:VALUE_SHOWN]!r}") from None
 
 
 def _moment(value: object, pattern: str) -> datetime:
