@@ -26,6 +26,7 @@ from z0.domain.answer import Answer
 from z0.domain.commands import AddBudget, CreateEntity, PutConfig, Read, Reserve
 from z0.domain.facts import ConfigType, Scope
 from z0.domain.outcome import Outcome
+from z0.stack import layout, supervise
 from z0.stack.programs import environment as environment_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
@@ -204,6 +205,29 @@ async def test_a_router_asks_where_an_entitys_requests_may_go_over_http_and_on_t
             return bool(json.loads(done.stdout) == later)
 
         await until(the_same, "the command line says the same")
+
+
+async def test_the_command_line_shows_what_holds_for_an_entity_while_postgres_is_away(stack: Config) -> None:
+    """Also what is written meanwhile: it reads the copy on Kafka, and neither a worker nor the sink of configs needs Postgres."""
+    tag = uuid.uuid4().hex[:10]
+    whose, said = ("--tenant", tag, "--type", "routing"), json.dumps(routes("b", "a"))
+    supervisor = supervise.connect(layout.of(stack))
+    assert supervisor is not None
+    try:
+        supervisor.stop("postgres")
+        done = await z0(stack, "config", "put", f"cfg_{tag}", said, *whose, "--applies-to", "account")
+        assert done.returncode == 0, done.stderr
+
+        async def shown() -> list[str] | None:
+            done = await z0(stack, "config", "effective", f"acct_{tag}", *whose, "--json")
+            assert done.returncode == 0, done.stderr
+            found = json.loads(done.stdout)
+            return tools(found) if found["configs"] else None
+
+        assert await until(shown, "the config has come round") == ["b", "a"]
+        assert supervisor.info("postgres").state == "STOPPED"
+    finally:
+        local.restart(stack, "postgres", lambda name, text: None)
 
 
 async def z0(config: Config, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -161,7 +161,10 @@ def effective(
     at: At = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what holds for one entity: the settings of platform, tenant and entity, narrowed as decisions use them."""
+    """
+    Show what holds for one entity: the settings of platform, tenant and entity, narrowed as decisions use them. Reads the copy of
+    the configs on Kafka, also while Postgres is away.
+    """
     import msgspec
 
     from z0.configs.effective import effective as found_for
