@@ -40,6 +40,7 @@ MODULES: Final = (
     "z0.log.index",
     "z0.log.pace",
     "z0.log.round",
+    "z0.log.sleep",
     "z0.log.working_set",
 )
 

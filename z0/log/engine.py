@@ -38,6 +38,7 @@ from z0.log.index import CommandIndex
 from z0.log.ports import Appended, CommandBounds, Lease, Log, Outbox, Policies, Snapshots
 from z0.log.recovery import ACK_TIMEOUT_S, CLOCK_SKEW_MAX_MS, Epoch, begin
 from z0.log.round import Round
+from z0.log.sleep import Sleep
 from z0.log.snapshotting import Snapshotter
 from z0.log.validity import Position
 from z0.log.working_set import WorkingSet
@@ -107,7 +108,8 @@ class PartitionEngine:
         self._limits = limits
         self._index = ports.open_index(partition)
         self._inbox = Inbox(queue_commands_max=limits.queue_commands_max, queue_bytes_max=limits.queue_bytes_max)
-        self._work = asyncio.Event()
+        self._sleep = Sleep()
+        self._finished_s = 0.0  # when the last round was, by the loop's clock
         self._stopping = False
         self._decided: Round | None = None
         self._unindexed: list[Round] = []  # acked rounds whose ids are not in the index yet
@@ -130,18 +132,18 @@ class PartitionEngine:
         elif not self._inbox.offer_direct(group):
             group.answer_all(Answer("", "", Outcome.OVERLOADED, partition=self.partition))
         else:
-            self._work.set()
+            self._sleep.wake()
 
     def offer_kafka(self, batch: CommandBatch) -> bool:
         """Take a batch from the Kafka door; False: it does not follow the batch before and must be read again."""
         taken = self._inbox.offer_kafka(batch)
-        self._work.set()
+        self._sleep.wake()
         return taken
 
     def tick(self) -> None:
         """The worker's timer: look whether reservations have come to their end."""
         if self._decider is not None and self._decider.is_due(self._ports.clock.wall_ms()):
-            self._work.set()
+            self._sleep.wake()
 
     @property
     def has_room(self) -> bool:
@@ -181,7 +183,7 @@ class PartitionEngine:
     def stop(self) -> None:
         """Finish what is in flight, write the snapshots, and return from `run`."""
         self._stopping = True
-        self._work.set()
+        self._sleep.wake()
 
     async def _begin(self) -> None:
         ports = self._ports
@@ -219,7 +221,7 @@ class PartitionEngine:
             working=working,
             interval_ms=self._limits.snapshot_interval_ms,
         )
-        self._snapshotter.wake = self._work.set
+        self._snapshotter.wake = self._sleep.wake
         await self._announce(epoch.number)
         logger.info("partition %d: epoch %d, %d live entities", self.partition, epoch.number, len(working))
 
@@ -266,6 +268,7 @@ class PartitionEngine:
         self._decided = self._in_flight = None
         self._unindexed, self._unindexed_entries = [], 0  # the next claim's replay begins at the index's position
         self._epoch = self._decider = self._snapshotter = None
+        self._sleep.cancel()
         gone = Answer("", "", outcome, partition=self.partition)
         deliver([(item, gone) for item in waiting])
 
@@ -277,7 +280,8 @@ class PartitionEngine:
             if self._in_flight is not None and (self._in_flight.is_acked or not self._has_work()):
                 await self._settle()
             elif not self._has_work():
-                await self._idle()
+                if not await self._idle():
+                    continue  # something came: its round looks after the snapshots
             elif await self._turn():
                 await self._round()
             if self._snapshot_due():
@@ -290,15 +294,16 @@ class PartitionEngine:
         self._write_index()
         await self._write_everything()
 
-    async def _idle(self) -> None:
-        self._work.clear()
+    async def _idle(self) -> bool:
+        """Until something comes, or it is time for a snapshot, or for what the index is owed; whether it is one of these."""
         assert self._snapshotter is not None, "serving"
-        timeout_s = self._snapshotter.due_in_ms(self._ports.clock.alive_ms()) / 1000
-        try:
-            async with asyncio.timeout(min(timeout_s, INDEX_PAUSE_S) if self._unindexed else timeout_s):
-                await self._work.wait()
-        except TimeoutError:
+        wait_s = self._snapshotter.due_in_ms(self._ports.clock.alive_ms()) / 1000
+        at_s = self._loop.time() + (min(wait_s, INDEX_PAUSE_S) if self._unindexed else wait_s)
+        if not await self._sleep.until(at_s, self._loop):
+            return False
+        if self._unindexed and self._loop.time() - self._finished_s >= INDEX_PAUSE_S:
             self._write_index()
+        return True
 
     def _has_work(self) -> bool:
         assert self._decider is not None, "serving"
@@ -385,6 +390,7 @@ class PartitionEngine:
         assert self._epoch is not None, "serving"
         if round_.records:
             self._acked_offset = round_.next_offset
+            self._finished_s = self._loop.time()
             self._deaths = 0
             self._unindexed.append(round_)
             self._unindexed_entries += len(round_.entries)
