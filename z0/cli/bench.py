@@ -213,6 +213,23 @@ def rolling(
         _run(measure(), as_json)
 
 
+@bench.command()
+def machine(
+    seconds: Annotated[float, typer.Option(help="How long.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """
+    How steady this machine is while nothing else runs: latencies cannot be shorter than its slow moments.
+
+    Look here first where a p99 is longer than you know it. Needs no server.
+
+    Example: `z0 bench machine --seconds 20`
+    """
+    from z0.bench import machine as it
+
+    _print(it.measure(seconds), as_json)
+
+
 def _run(measuring: Coroutine[Any, Any, Mapping[str, Any]], as_json: bool) -> None:
     import uvloop
 
