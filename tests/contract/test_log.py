@@ -109,8 +109,7 @@ async def test_a_batch_whose_ack_was_lost_is_sent_again_and_lands_once(stack: Co
     """The broker knows it by its sequence number, and answers with the offset that it had."""
     topic = f"contract-{uuid.uuid4().hex}"
     await _make(stack, topic)
-    producer = await open_producer(stack.kafka_servers)
-    await producer.find(topic)
+    producer = await open_producer(stack.kafka_servers, topic)
     send, sent = producer._client.send, []
 
     async def lose_the_second_ack(node: int, request: Any) -> Any:

@@ -1,6 +1,8 @@
 """The producer of whole batches: what shares a request, what is sent again, what is given up."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -130,7 +132,12 @@ async def test_sequence_numbers_count_the_records_of_each_partition(broker: Brok
     assert [sequence_of(batches[0][1]) for _, batches in broker.requests] == [0, 2, 5, 0]
 
 
-@pytest.mark.parametrize("error", [KafkaConnectionError(), {0: NotLeaderForPartitionError}], ids=["broken", "moved"])
+RESET = RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")  # uvloop's words
+
+
+@pytest.mark.parametrize(
+    "error", [KafkaConnectionError(), {0: NotLeaderForPartitionError}, RESET], ids=["broken", "moved", "reset"]
+)
 async def test_what_is_refused_for_now_goes_to_the_leader_of_then_byte_for_byte(
     broker: Broker, producer: BatchProducer, error: Exception | dict[int, type[Exception]]
 ) -> None:
@@ -205,6 +212,82 @@ async def test_one_that_is_stopped_sends_what_waits_and_takes_nothing_more(broke
     assert ack.result().base_offset == 0
     with pytest.raises(ProducerClosed):
         await producer.append(at(0), [(b"k", b"v")])
+
+
+async def test_what_nobody_waits_for_any_more_is_not_sent_again(broker: Broker, producer: BatchProducer) -> None:
+    """Behind the next claim it would be void, and put that claim's first batch in a wrong place."""
+    broker.refusals = [KafkaConnectionError()]
+    ack = producer.append(at(0), [(b"k", b"v")])
+    await asyncio.sleep(0)
+    ack.cancel()
+    await producer.stop()
+    assert len(broker.requests) == 1
+
+
+async def test_the_time_is_looked_at_again_when_the_pause_is_over(broker: Broker, producer: BatchProducer) -> None:
+    """An update of the metadata may take as long as all the rest."""
+    broker.refusals = [KafkaConnectionError()]
+    ack = producer.append(at(0), [(b"k", b"v")])
+    batch = producer._waiting[0]
+    broker.on_update = lambda: setattr(batch, "give_up_s", 0.0)
+    with pytest.raises(KafkaConnectionError):
+        await ack
+    assert len(broker.requests) == 1
+
+
+async def test_a_metadata_update_that_never_ends_holds_nobody_up(
+    broker: Broker, producer: BatchProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka's own task for it can die; then it is asked in vain."""
+    monkeypatch.setattr(module, "METADATA_WAIT_S", 0.01)
+    never = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(broker, "force_metadata_update", lambda: asyncio.shield(never))
+    broker.refusals = [KafkaConnectionError()]
+    assert (await asyncio.wait_for(producer.append(at(0), [(b"k", b"v")]), 5)).base_offset == 0
+
+
+async def test_one_that_is_stopped_waits_no_longer_than_its_bound(
+    broker: Broker, producer: BatchProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that ends must end, also where a broker swallows everything."""
+    monkeypatch.setattr(module, "STOP_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(broker, "send", lambda node, request: asyncio.get_running_loop().create_future())
+    ack = producer.append(at(0), [(b"k", b"v")])
+    await asyncio.wait_for(producer.stop(), 5)
+    assert not ack.done()
+
+
+async def test_an_answer_that_leaves_a_batch_out_is_none(broker: Broker, producer: BatchProducer) -> None:
+    """It is asked again; the others have their acks."""
+    send, left_out = broker.send, iter([at(0)])
+
+    async def leave_one_out(node: int, request: ProduceBatches) -> BatchesLanded:
+        landed = dict((await send(node, request)).partitions)
+        landed.pop(next(left_out, at(7)), None)
+        return BatchesLanded(landed)
+
+    broker.send = leave_one_out  # type: ignore[method-assign]
+    acks = await asyncio.gather(*[producer.append(at(partition), [(b"k", b"v")]) for partition in range(2)])
+    assert acks[1].base_offset == 0
+    assert len(broker.requests) == 2
+
+
+async def test_what_failed_leaves_no_cycle_that_holds_its_batches(broker: Broker, producer: BatchProducer) -> None:
+    """A worker's collector looks at old objects nearly never."""
+    broker.refusals = [NotImplementedError("versions")]
+    gc.collect()
+    gc.disable()
+    try:
+        ack = producer.append(at(0), [(b"k", b"v")])
+        batch = weakref.ref(producer._waiting[0])
+        with pytest.raises(NotImplementedError):
+            await ack
+        del ack
+        broker.requests.clear()
+        await asyncio.sleep(0)
+        assert batch() is None
+    finally:
+        gc.enable()
 
 
 async def test_who_stopped_waiting_is_left_alone(producer: BatchProducer) -> None:

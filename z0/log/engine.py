@@ -277,9 +277,10 @@ class PartitionEngine:
     async def _serve(self) -> None:
         assert self._decider is not None, "serving"
         while not self._stopping:
-            if self._in_flight is not None and (self._in_flight.is_acked or not self._has_work()):
+            has_work = self._has_work()  # once: a clock that is set back between two looks would leave a round in flight
+            if self._in_flight is not None and (self._in_flight.is_acked or not has_work):
                 await self._settle()
-            elif not self._has_work():
+            elif not has_work:
                 if not await self._idle():
                     continue  # something came: its round looks after the snapshots
             elif await self._turn():

@@ -129,11 +129,9 @@ class KafkaLog:
 
     async def _new_producer(self) -> BatchProducer:
         try:
-            producer = await open_producer(self._servers)
+            return await open_producer(self._servers, self.topic)
         except KafkaError as error:
             raise Unreachable(f"Kafka does not answer: {error!r}") from error
-        await producer.find(self.topic)
-        return producer
 
     async def writer(self, partition: int) -> KafkaWriter:
         producer = await self._producers.next_of(partition)

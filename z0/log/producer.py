@@ -2,15 +2,16 @@
 Batches on their way to Kafka under one producer id. Owns: sequence numbers, which batches share a request, what is sent again.
 
 aiokafka's connections, metadata and record batches, without its producer. That is made for single messages: a batch costs it a
-task, four futures and a walk through schemas, a quarter of a worker's time at 10,000 commands a second. And it has one request
-under way for each broker, so that what was decided meanwhile waits for an ack that is not its own.
+task, four futures and a walk through schemas, a quarter of a worker's time at 10,000 commands a second. And it sends a broker one
+request after the other; here the next one is on its way meanwhile, though a broker takes those of a connection in turn.
 
 What a batch goes through, and what it means if the process dies or the broker goes after each step:
  1. Built, with the next sequence number of its partition.   lost; nobody was told anything
  2. Sent with all that is handed in during the same turn.    void or valid: the next claim's replay tells
  3. Acked, or refused for good: the future has it.           as the engine's order of effects says
  4. Refused for now, or the connection broke: the same bytes again after a pause, to the leader of then. The broker knows a batch
-    that it has by its sequence number, and answers with the offset that it had. Given up after `REQUEST_TIMEOUT_MS`.
+    that it has by its sequence number, and answers with the offset that it had. Not sent again after `REQUEST_TIMEOUT_MS`, nor
+    when nobody waits for it any more: behind a later claim it would be void, and put that claim's first batch in a wrong place.
 Two batches of one partition must not be under way at once: the second would be refused where the first is sent again.
 """
 
@@ -19,10 +20,18 @@ import time
 from asyncio import Future
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from aiokafka import AIOKafkaClient, TopicPartition
-from aiokafka.errors import KafkaError, LeaderNotAvailableError, ProducerClosed, for_code
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    LeaderNotAvailableError,
+    ProducerClosed,
+    RequestTimedOutError,
+    for_code,
+)
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
@@ -32,7 +41,10 @@ from z0.log.produce_request import Landed, ProduceBatches
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024  # `max.message.bytes` of the topics
 REQUEST_BYTES_MAX: Final = 32 * 1024 * 1024  # a broker takes 100 MiB, `socket.request.max.bytes`
 REQUEST_TIMEOUT_MS: Final = 12_000  # under the engine's ack time-out, so that a failure arrives before it
+BROKER_TIMEOUT_MS: Final = 9_000  # under that: the broker says that replicas lag, and the connection with its neighbours lives
 RETRY_PAUSE_S: Final = 0.1
+METADATA_WAIT_S: Final = 5.0
+STOP_TIMEOUT_S: Final = 15.0
 _MAGIC: Final = 2
 _SEQUENCE_END: Final = 2**31
 _NO_HEADERS: Final[list[tuple[str, bytes | None]]] = []
@@ -41,7 +53,7 @@ _NO_HEADERS: Final[list[tuple[str, bytes | None]]] = []
 class _Batch:
     """One batch until its ack."""
 
-    __slots__ = ("ack", "at", "content", "give_up_s")
+    __slots__ = ("__weakref__", "ack", "at", "content", "give_up_s")
 
     def __init__(self, at: TopicPartition, content: bytes, ack: "Future[Appended]", give_up_s: float) -> None:
         self.at = at
@@ -63,15 +75,14 @@ class BatchProducer:
         self._requests: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    async def find(self, topic: str) -> None:
-        """Know the leaders of a topic's partitions from here on."""
-        await self._client.add_topic(topic)
-
     async def stop(self) -> None:
-        """Send what waits, wait for what is under way, and disconnect."""
+        """Send what waits, wait for what is under way, both within a bound, and disconnect."""
         self._closed = True
-        while self._waiting or self._requests:
-            await asyncio.wait(self._requests) if self._requests else await asyncio.sleep(0)
+        give_up_s = self._loop.time() + STOP_TIMEOUT_S
+        while (self._waiting or self._requests) and (left_s := give_up_s - self._loop.time()) > 0:
+            await asyncio.wait(self._requests, timeout=left_s) if self._requests else await asyncio.sleep(0)
+        for request in self._requests:
+            request.cancel()
         await self._client.close()
 
     def append(self, at: TopicPartition, records: Sequence[tuple[bytes, bytes]]) -> "Future[Appended]":
@@ -100,7 +111,7 @@ class BatchProducer:
         return content
 
     def _hand_in(self, batches: Sequence[_Batch]) -> None:
-        if not self._waiting:
+        if batches and not self._waiting:
             self._loop.call_soon(self._flush)  # behind everybody who was woken in this turn, too
         self._waiting += batches
 
@@ -120,27 +131,48 @@ class BatchProducer:
         try:
             if leader is None or leader < 0:
                 raise LeaderNotAvailableError
-            landed = await self._client.send(
-                leader, ProduceBatches([(batch.at, batch.content) for batch in batches], REQUEST_TIMEOUT_MS)
-            )
+            request = ProduceBatches([(batch.at, batch.content) for batch in batches], BROKER_TIMEOUT_MS)
+            refused = _give_acks(batches, (await self._client.send(leader, request)).partitions)
         except Exception as error:
-            refused = [(batch, error) for batch in batches]
-        else:
-            refused = _give_acks(batches, landed.partitions)
-        if again := self._given_up(refused):
+            known = _known(error)
+            refused = [(batch, known) for batch in batches]
+        if again := self._for_now(refused):
             await asyncio.sleep(RETRY_PAUSE_S)
-            await self._client.force_metadata_update()
-            self._hand_in(again)
+            await _update_metadata(self._client)
+            self._hand_in([batch for batch, _ in self._for_now(again)])
 
-    def _given_up(self, refused: Iterable[tuple[_Batch, Exception]]) -> list[_Batch]:
-        """Those whose refusal is for good hear of it; the others."""
+    def _for_now(self, refused: Iterable[tuple[_Batch, Exception]]) -> list[tuple[_Batch, Exception]]:
+        """Those that may be sent again; who waits for one of the others hears why."""
         again = []
         for batch, error in refused:
-            if isinstance(error, KafkaError) and error.retriable and self._loop.time() < batch.give_up_s:
-                again.append(batch)
-            elif not batch.ack.done():
+            if batch.ack.done():
+                continue
+            if _is_for_now(error) and self._loop.time() < batch.give_up_s:
+                again.append((batch, error))
+            else:
                 batch.ack.set_exception(error)
         return again
+
+
+def _known(error: Exception) -> Exception:
+    """
+    An error as Kafka's clients name it. uvloop says `RuntimeError` where a connection was reset and aiokafka has not seen it yet.
+
+    Without its traceback, which holds the frame that holds the batches: the worker makes no cycles, and so looks for none.
+    """
+    if type(error) is RuntimeError or isinstance(error, OSError):  # KafkaError is a RuntimeError, too
+        error = KafkaConnectionError(repr(error))
+    return error.with_traceback(None)
+
+
+def _is_for_now(error: Exception) -> bool:
+    return isinstance(error, KafkaError) and bool(error.retriable)
+
+
+async def _update_metadata(client: AIOKafkaClient) -> None:
+    """Within a bound: aiokafka asks one broker after the other, and waits for ever where its own task has died."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(client.force_metadata_update(), METADATA_WAIT_S)
 
 
 def _cut(batches: list[_Batch]) -> Iterable[list[_Batch]]:
@@ -156,11 +188,14 @@ def _cut(batches: list[_Batch]) -> Iterable[list[_Batch]]:
     yield some
 
 
+_NOT_SAID: Final = Landed(RequestTimedOutError.errno, -1, -1)
+
+
 def _give_acks(batches: Iterable[_Batch], landed: dict[TopicPartition, Landed]) -> list[tuple[_Batch, Exception]]:
     """Tell those that are durable; the others, with what the broker says of them."""
     refused = []
     for batch in batches:
-        code, offset, log_time_ms = landed[batch.at]
+        code, offset, log_time_ms = landed.get(batch.at, _NOT_SAID)
         if code:
             refused.append((batch, for_code(code)()))
         elif not batch.ack.done():  # its engine may have stopped waiting
@@ -168,9 +203,9 @@ def _give_acks(batches: Iterable[_Batch], landed: dict[TopicPartition, Landed]) 
     return refused
 
 
-async def open_producer(servers: str) -> BatchProducer:
+async def open_producer(servers: str, topic: str) -> BatchProducer:
     """
-    Connect, and get a producer id.
+    Connect, get a producer id, and know the leaders of a topic from there on.
 
     Raises:
         KafkaError: there is no cluster at `servers`, or it gives no id.
@@ -178,10 +213,13 @@ async def open_producer(servers: str) -> BatchProducer:
     client = AIOKafkaClient(bootstrap_servers=servers, request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         await client.bootstrap()
-        return BatchProducer(client, *await _producer_id(client))
+        producer = BatchProducer(client, *await _producer_id(client))
+        client.add_topic(topic)
+        await _update_metadata(client)
     except BaseException:
         await client.close()
         raise
+    return producer
 
 
 async def _producer_id(client: AIOKafkaClient) -> tuple[int, int]:
@@ -190,12 +228,12 @@ async def _producer_id(client: AIOKafkaClient) -> tuple[int, int]:
     while True:
         try:
             given = await client.send(client.get_random_node(), InitProducerIdRequest(None, REQUEST_TIMEOUT_MS))
-            error: KafkaError | None = for_code(given.error_code)() if given.error_code else None
-            if error is None:
+            if not given.error_code:
                 return given.producer_id, given.producer_epoch
-        except KafkaError as failed:
-            error = failed
-        if not error.retriable or time.monotonic() > give_up_s:
+            error: Exception = for_code(given.error_code)()
+        except Exception as failed:
+            error = _known(failed)
+        if not _is_for_now(error) or time.monotonic() > give_up_s:
             raise error
         await asyncio.sleep(RETRY_PAUSE_S)
-        await client.force_metadata_update()
+        await _update_metadata(client)

@@ -18,6 +18,7 @@ class Sleep:
 
     async def until(self, at_s: float, loop: asyncio.AbstractEventLoop) -> bool:
         """Sleep until `wake`, or at the latest until a moment of the loop's clock; whether the alarm ended it."""
+        # An alarm that uvloop rings in its next turn has no `when`; it has rung, and is gone, before who sleeps can be woken.
         if self._alarm is None or self._alarm.when() > at_s:
             self.cancel()
             self._alarm = loop.call_at(at_s, self._ring)
