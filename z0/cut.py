@@ -1,4 +1,4 @@
-"""Cutting a list into stretches by bytes. Owns: that one loop, for frames of the direct door and batches of snapshots."""
+"""Cutting a list into stretches by bytes. Owns: that one loop, for frames, batches of snapshots and requests with facts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar

@@ -34,7 +34,8 @@ def test_every_core_is_measured() -> None:
     assert 0 <= float(figures["slow_percent"]) <= 100
 
 
-def test_too_short_a_time_is_refused() -> None:
+@pytest.mark.parametrize("seconds", [0.1, -1.0, float("nan"), float("inf")])
+def test_too_short_a_time_is_refused_and_what_is_none(seconds: float) -> None:
     """Nobody knows what is usual then."""
     with pytest.raises(Z0Error, match="or longer"):
-        measure(0.1)
+        measure(seconds)

@@ -20,7 +20,9 @@ from aiokafka.protocol.api import RequestHeader_v1
 from aiokafka.protocol.produce import ProduceRequest_v7, ProduceResponse_v7
 from aiokafka.record.memory_records import MemoryRecords
 
+from z0.errors import Unreachable
 from z0.log import producer as module
+from z0.log.kafka import KafkaLog
 from z0.log.ports import Appended
 from z0.log.produce_request import BatchesLanded, Landed, ProduceBatches
 from z0.log.producer import BatchProducer
@@ -295,6 +297,12 @@ async def test_who_stopped_waiting_is_left_alone(producer: BatchProducer) -> Non
     ack = producer.append(at(0), [(b"k", b"v")])
     ack.cancel()
     assert (await producer.append(at(0), [(b"k", b"v")])).base_offset == 1
+
+
+async def test_without_a_broker_a_worker_hears_what_to_do() -> None:
+    """Its log is the first that it opens."""
+    with pytest.raises(Unreachable, match="start the stack with `z0 up`"):
+        await KafkaLog("127.0.0.1:1").start()
 
 
 def test_the_request_has_the_bytes_that_aiokafka_gives_it() -> None:

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from z0.bench import idiomatic
+from z0.bench.cluster import start_worker
 from z0.bench.figures import Figure
 from z0.bench.load import setup, work
 from z0.bench.processes import running
@@ -20,7 +21,6 @@ from z0.codec import encode_command
 from z0.config import Config
 from z0.log.topics import migrate_topics
 from z0.names import COMMANDS, FACTS
-from z0.stack.programs import environment
 
 
 async def ours(config: Config, accounts: int, commands: int) -> float:
@@ -29,7 +29,7 @@ async def ours(config: Config, accounts: int, commands: int) -> float:
     run = f"d{time.time_ns():x}"
     start = await ends(_through(config))
     await preload(config.kafka_servers, COMMANDS, config.partitions, _records(accounts, commands, run))
-    with running(["z0", "worker"], environment(config), config.home / "logs" / "bench-worker.log"):
+    with start_worker(config):
         return await _per_s(config, start, run, commands)
 
 

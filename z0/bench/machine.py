@@ -18,6 +18,8 @@ from z0.bench.figures import Figure
 from z0.errors import Z0Error
 
 SLOT_S: Final = 0.005
+SECONDS_MIN: Final = 100 * SLOT_S
+SECONDS_MAX: Final = 3_600.0
 SLOW: Final = 0.7
 CAN_PIN: Final = hasattr(os, "sched_setaffinity")  # elsewhere the kernel spreads as many processes as there are cores
 _PIECE: Final = range(300)
@@ -28,10 +30,10 @@ def measure(seconds: float) -> Mapping[str, Figure]:
     Keep every core busy for so long; the figures of the one that was slowest.
 
     Raises:
-        Z0Error: it is too short for a usual slot to be known.
+        Z0Error: it is too short for a usual slot to be known, or longer than an hour.
     """
-    if seconds < 100 * SLOT_S:
-        raise Z0Error(f"{seconds:g} s are too few to know what is usual; measure for {100 * SLOT_S:g} s or longer")
+    if not SECONDS_MIN <= seconds <= SECONDS_MAX:  # nan, too
+        raise Z0Error(f"{seconds:g} s: to know what is usual, measure for {SECONDS_MIN:g} s or longer, at most {SECONDS_MAX:g}")
     cores = sorted(os.sched_getaffinity(0)) if CAN_PIN else list(range(os.cpu_count() or 1))
     # Each a new interpreter: a fork would copy what this one has, and count that as the machine's slowness.
     with multiprocessing.get_context("spawn").Pool(len(cores)) as pool:

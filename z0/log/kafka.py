@@ -7,7 +7,6 @@ No transactions: they cost 25 ms a cycle back to back; an idempotent produce cos
 
 import asyncio
 import logging
-import time
 from asyncio import Future
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -19,7 +18,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeEr
 from z0.errors import LogBroken, Unreachable
 from z0.log.pace import Pace
 from z0.log.ports import Appended, Message, Record
-from z0.log.producer import BATCH_BYTES_MAX, REQUEST_TIMEOUT_MS, BatchProducer, open_producer
+from z0.log.producer import BATCH_BYTES_MAX, REQUEST_TIMEOUT_MS, BatchProducer, fill, open_producer
 from z0.log.producers import Producers
 from z0.names import FACTS
 
@@ -27,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 READ_BATCH: Final = 2_000
 READ_STALL_S: Final = 30.0
-_NO_HEADERS: Final[list[Any]] = []
 
 
 def new_producer(servers: str, **settings: Any) -> AIOKafkaProducer:
@@ -66,7 +64,11 @@ async def start_client(client: Any) -> None:
         await client.start()
     except KafkaConnectionError as error:
         await (client.close() if hasattr(client, "close") else client.stop())
-        raise Unreachable(f"Kafka does not answer ({error}); start the stack with `z0 up`, or correct Z0_KAFKA") from error
+        raise _unreachable(error) from error
+
+
+def _unreachable(error: KafkaError) -> Unreachable:
+    return Unreachable(f"Kafka does not answer ({error}); start the stack with `z0 up`, or correct Z0_KAFKA")
 
 
 async def send_batch(producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]]) -> Appended:
@@ -77,10 +79,7 @@ async def send_batch(producer: AIOKafkaProducer, topic: str, partition: int, rec
 def _batch(producer: AIOKafkaProducer, records: Sequence[tuple[bytes, bytes]]) -> Any:
     """Past the wrapper of aiokafka's builder, which costs as much for each record as the builder itself."""
     batch = producer.create_batch()
-    append, now_ms = batch._builder.append, time.time_ns() // 1_000_000
-    for offset, (key, value) in enumerate(records):
-        if append(offset, now_ms, key, value, _NO_HEADERS) is None:
-            raise ValueError(f"{len(records)} records do not fit one batch of {BATCH_BYTES_MAX} bytes")
+    fill(batch._builder, records)
     batch._relative_offset = len(records)
     batch.close()
     return batch
@@ -131,7 +130,7 @@ class KafkaLog:
         try:
             return await open_producer(self._servers, self.topic)
         except KafkaError as error:
-            raise Unreachable(f"Kafka does not answer: {error!r}") from error
+            raise _unreachable(error) from error
 
     async def writer(self, partition: int) -> KafkaWriter:
         producer = await self._producers.next_of(partition)

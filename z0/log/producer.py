@@ -35,6 +35,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from z0.cut import cut
 from z0.log.ports import Appended
 from z0.log.produce_request import Landed, ProduceBatches
 
@@ -48,6 +49,19 @@ STOP_TIMEOUT_S: Final = 15.0
 _MAGIC: Final = 2
 _SEQUENCE_END: Final = 2**31
 _NO_HEADERS: Final[list[tuple[str, bytes | None]]] = []
+
+
+def fill(builder: DefaultRecordBatchBuilder, records: Sequence[tuple[bytes, bytes]]) -> None:
+    """
+    Put (key, value) records into a batch, as of now.
+
+    Raises:
+        ValueError: they do not fit one batch.
+    """
+    append, now_ms = builder.append, time.time_ns() // 1_000_000
+    for offset, (key, value) in enumerate(records):
+        if append(offset, now_ms, key, value, _NO_HEADERS) is None:
+            raise ValueError(f"{len(records)} records do not fit one batch of {BATCH_BYTES_MAX} bytes")
 
 
 class _Batch:
@@ -103,10 +117,7 @@ class BatchProducer:
 
     def _build(self, records: Sequence[tuple[bytes, bytes]], sequence: int) -> bytes:
         builder = DefaultRecordBatchBuilder(_MAGIC, 0, 0, self._id, self._epoch, sequence, BATCH_BYTES_MAX)
-        append, now_ms = builder.append, time.time_ns() // 1_000_000
-        for offset, (key, value) in enumerate(records):
-            if append(offset, now_ms, key, value, _NO_HEADERS) is None:
-                raise ValueError(f"{len(records)} records do not fit one batch of {BATCH_BYTES_MAX} bytes")
+        fill(builder, records)
         content: bytes = builder.build()
         return content
 
@@ -122,12 +133,12 @@ class BatchProducer:
         for batch in waiting:
             by_leader[leader_of(batch.at)].append(batch)
         for leader, batches in by_leader.items():
-            for some in _cut(batches):
+            for some in cut(batches, lambda batch: len(batch.content), REQUEST_BYTES_MAX):  # as a broker takes them
                 request = self._loop.create_task(self._request(leader, some))
                 self._requests.add(request)
                 request.add_done_callback(self._requests.discard)
 
-    async def _request(self, leader: int | None, batches: list[_Batch]) -> None:
+    async def _request(self, leader: int | None, batches: Sequence[_Batch]) -> None:
         try:
             if leader is None or leader < 0:
                 raise LeaderNotAvailableError
@@ -173,19 +184,6 @@ async def _update_metadata(client: AIOKafkaClient) -> None:
     """Within a bound: aiokafka asks one broker after the other, and waits for ever where its own task has died."""
     with suppress(TimeoutError):
         await asyncio.wait_for(client.force_metadata_update(), METADATA_WAIT_S)
-
-
-def _cut(batches: list[_Batch]) -> Iterable[list[_Batch]]:
-    """Into requests that a broker takes."""
-    some: list[_Batch] = []
-    size = 0
-    for batch in batches:
-        if some and size + len(batch.content) > REQUEST_BYTES_MAX:
-            yield some
-            some, size = [], 0
-        some.append(batch)
-        size += len(batch.content)
-    yield some
 
 
 _NOT_SAID: Final = Landed(RequestTimedOutError.errno, -1, -1)
