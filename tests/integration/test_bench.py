@@ -75,6 +75,7 @@ LOOPS = (
         ("postgres", "single_per_s batch_per_s p99_ms"),
         ("streams", "per_s p99_ms"),
         ("faust", "per_s"),
+        ("in_turns", "ours_p99_ms_to_postgres ours_fsync_p99_ms_to_postgres ours_batch_per_s_to_postgres postgres_batch_clients"),
     ],
 )
 def test_every_peer_has_figures_states_its_durability_and_loses_nothing(peer: str, names: str) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -16,12 +15,11 @@ from z0.bench.closedloop import closed_loop
 from z0.bench.cluster import shared_out
 from z0.bench.http_client import LOST, Pool, post
 from z0.bench.load import ledgers, reservations, work
-from z0.bench.peers import postgres, run, streams
+from z0.bench.peers import postgres, run, streams, turns
 from z0.bench.peers.names import Peer
 from z0.bench.peers.sizes import Size
 from z0.client.owners import Owner
 from z0.client.partitioner import partition_of
-from z0.config import from_env
 from z0.domain.commands import AddBudget, Confirm, CreateEntity, Reserve
 from z0.errors import StackError, Z0Error
 
@@ -173,12 +171,23 @@ def test_a_peer_that_cannot_be_had_is_said_in_a_line(monkeypatch: pytest.MonkeyP
     def missing(*_: object) -> dict[str, float]:
         raise StackError("there is no `javac`\non the path")
 
-    monkeypatch.setattr(run, "own_kafka", lambda: nullcontext(from_env({})))
-    monkeypatch.setattr(run, "_ON_KAFKA", {Peer.STREAMS: missing, Peer.FAUST: lambda *_: {"per_s": 1_000.0}})
+    monkeypatch.setattr(run, "_MEASURES", {Peer.STREAMS: missing, Peer.FAUST: lambda *_: {"per_s": 1_000.0}})
     said: list[str] = []
     figures = run.measure(Size(), [Peer.STREAMS, Peer.FAUST], said.append)
     assert figures == {"streams": "not measured: there is no `javac` on the path", "faust_per_s": 1_000.0}
     assert said == ["measuring streams", "measuring faust"]
+
+
+def test_who_takes_turns_comes_first_as_often_as_last() -> None:
+    """But for the last turn, where their number is odd."""
+    assert "".join(turns.in_turns("abc")) == "abccbaabccbaabc"
+
+
+def test_ours_is_told_as_a_multiple_of_the_middle_of_the_turns_of_postgres() -> None:
+    """Which a slow moment does not move."""
+    assert turns.middle([30.0, 900.0, 28.0, 31.0, 29.0]) == 30.0
+    figures = {"ours_p99_ms": 45.0, "ours_fsync_p99_ms": 15.0, "postgres_p99_ms": 30.0}
+    assert turns.to_postgres("p99_ms", figures) == {"ours_p99_ms_to_postgres": 1.5, "ours_fsync_p99_ms_to_postgres": 0.5}
 
 
 def test_without_a_java_compiler_kafka_streams_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,3 +12,4 @@ class Peer(StrEnum):
     POSTGRES = "postgres"
     STREAMS = "streams"
     FAUST = "faust"
+    IN_TURNS = "in_turns"  # ours and Postgres

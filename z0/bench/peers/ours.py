@@ -6,6 +6,7 @@ would pile up. Each is a decision with a balance check and a look-up of its id; 
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 
 import uvloop
@@ -29,6 +30,8 @@ FSYNC = {"flush.messages": "1"}
 # partition all that waits shares an append, too.
 FSYNC_PARTITIONS = 1
 WORKERS = 2  # as Kafka Streams has threads; Postgres has a process for each client
+PAGE_CACHE_BY_TWO = f"acks=all, page cache, workers: {WORKERS}"
+FSYNC_BY_ONE = f"acks=all, fsync per append, workers: 1, partitions: {FSYNC_PARTITIONS}"
 
 
 def page_cache(config: Config, size: Size) -> Mapping[str, Figure]:
@@ -36,8 +39,7 @@ def page_cache(config: Config, size: Size) -> Mapping[str, Figure]:
     catch_up = uvloop.run(decide.ours(config, size.accounts, size.catch_up))
     with worker(config):
         direct = uvloop.run(_direct(config, size))
-        load = latency.Load(size.topic_rate, size.seconds, size.warm_up_s, size.accounts)
-        kafka = uvloop.run(latency.kafka(config, load))
+        kafka = uvloop.run(latency.kafka(config, load(size._replace(rate=size.topic_rate))))
     return {
         "durability": "acks=all, page cache, workers: 1",
         **direct,
@@ -49,20 +51,33 @@ def page_cache(config: Config, size: Size) -> Mapping[str, Figure]:
 
 def two_workers(config: Config, size: Size) -> Mapping[str, Figure]:
     """The same where two workers share the partitions; each serves its own before anything is counted."""
-    asyncio.run(migrate_topics(config))
-    with workers(config, WORKERS):
+    with two_serve(config):
         catch_up = uvloop.run(decide.by_those_who_serve(config, size.accounts, size.catch_up))
         direct = uvloop.run(_direct(config, size))
-    return {"durability": f"acks=all, page cache, workers: {WORKERS}", **direct, "catch_up_per_s": catch_up}
+    return {"durability": PAGE_CACHE_BY_TWO, **direct, "catch_up_per_s": catch_up}
 
 
 def fsync(config: Config, size: Size) -> Mapping[str, Figure]:
     """Every append is on the disk before it is acked."""
+    with one_serves_with_fsync(config) as config_of_one:
+        return {"durability": FSYNC_BY_ONE, **uvloop.run(_direct(config_of_one, size))}
+
+
+@contextmanager
+def two_serve(config: Config) -> Iterator[None]:
+    """Two workers, each with its share of the partitions."""
+    asyncio.run(migrate_topics(config))
+    with workers(config, WORKERS):
+        yield
+
+
+@contextmanager
+def one_serves_with_fsync(config: Config) -> Iterator[Config]:
+    """One worker, whose facts are on the disk before it is told so; its settings."""
     config = config.model_copy(update={"partitions": FSYNC_PARTITIONS})
     asyncio.run(_migrate_with_fsync(config))
     with worker(config):
-        durability = f"acks=all, fsync per append, workers: 1, partitions: {FSYNC_PARTITIONS}"
-        return {"durability": durability, **uvloop.run(_direct(config, size))}
+        yield config
 
 
 async def _migrate_with_fsync(config: Config) -> None:
@@ -78,9 +93,13 @@ async def _direct(config: Config, size: Size) -> Mapping[str, Figure]:
         await latency.make_accounts(ledger, size.accounts, run)
         commands = work(size.accounts, run)
         per_s = await batches(ledger, size, commands)
-        load = latency.Load(size.rate, size.seconds, size.warm_up_s, size.accounts)
-        open_loop = await latency.ask_at(ledger, load, commands)
+        open_loop = await latency.ask_at(ledger, load(size), commands)
     return {"per_s": per_s, "p50_ms": open_loop["p50_ms"], "p99_ms": open_loop["p99_ms"], "lost": open_loop["lost"]}
+
+
+def load(size: Size) -> latency.Load:
+    """The open loop of single decisions."""
+    return latency.Load(size.rate, size.seconds, size.warm_up_s, size.accounts)
 
 
 async def batches(ledger: DirectLedger, size: Size, commands: Iterator[Command]) -> float:

@@ -28,6 +28,7 @@ from z0.stack import postgres
 AMOUNT = "0.0125"
 FUNDS = "1000000000"
 GRACE_S = 30.0
+DURABILITY = "fsync, synchronous_commit=on"
 PGBENCH_THREADS = 2
 _SINGLE = """\\set n random(1, 1000000000000000)
 \\set a random(0, {last})
@@ -39,21 +40,26 @@ _TPS = re.compile(r"^tps = ([\d.]+)", re.MULTILINE)
 
 def measure(config: Config, size: Size) -> Mapping[str, Figure]:
     """All figures of Postgres."""
-    with psycopg.connect(config.postgres_url, autocommit=True) as connection:
-        connection.execute(files("z0.bench.peers").joinpath("postgres.sql").read_bytes())
-        rows = "SELECT 'account-' || n, %s::numeric FROM generate_series(0, %s) n"
-        connection.execute(f"INSERT INTO accounts (account, balance) {rows}".encode(), (FUNDS, size.accounts - 1))
-        connection.execute("ANALYZE accounts")
+    prepare(config, size)
     single = singles(config, size)
     batch, grouped = uvloop.run(_grouped(config, size))
     return {
-        "durability": f"fsync, synchronous_commit=on, connections: {size.batch_clients}, of single calls {size.single_clients}",
+        "durability": f"{DURABILITY}, connections: {size.batch_clients}, of single calls {size.single_clients}",
         "single_per_s": single,
         "batch_per_s": batch,
         "p50_ms": grouped["p50_ms"],
         "p99_ms": grouped["p99_ms"],
         "lost": grouped["lost"],
     }
+
+
+def prepare(config: Config, size: Size) -> None:
+    """The tables, the functions, and accounts with money."""
+    with psycopg.connect(config.postgres_url, autocommit=True) as connection:
+        connection.execute(files("z0.bench.peers").joinpath("postgres.sql").read_bytes())
+        rows = "SELECT 'account-' || n, %s::numeric FROM generate_series(0, %s) n"
+        connection.execute(f"INSERT INTO accounts (account, balance) {rows}".encode(), (FUNDS, size.accounts - 1))
+        connection.execute("ANALYZE accounts")
 
 
 def singles(config: Config, size: Size) -> float:
@@ -91,6 +97,10 @@ class Clients:
         self._numbers = count()
         self._free = list(connections)
 
+    async def batches(self, size: Size) -> float:
+        """Decisions per second in batches, by as many connections as `size` says."""
+        return await closed_loop(size.batch_clients, size.seconds, lambda: self.reserve(size.batch))
+
     async def reserve(self, number: int) -> int:
         """Reserve on as many accounts in turn, by a connection that is free; how many were accepted."""
         connection = self._free.pop()
@@ -106,8 +116,9 @@ class Clients:
 
 
 @asynccontextmanager
-async def _clients(config: Config, size: Size) -> AsyncIterator[Clients]:
-    connections = [await psycopg.AsyncConnection.connect(config.postgres_url, autocommit=True) for _ in range(size.batch_clients)]
+async def clients(config: Config, size: Size, count: int) -> AsyncIterator[Clients]:
+    """So many connections."""
+    connections = [await psycopg.AsyncConnection.connect(config.postgres_url, autocommit=True) for _ in range(count)]
     try:
         yield Clients(connections, size)
     finally:
@@ -116,12 +127,11 @@ async def _clients(config: Config, size: Size) -> AsyncIterator[Clients]:
 
 
 async def _grouped(config: Config, size: Size) -> tuple[float, Mapping[str, Figure]]:
-    async with _clients(config, size) as clients:
-        batch = await closed_loop(size.batch_clients, size.seconds, lambda: clients.reserve(size.batch))
-        return batch, await open_loop(clients, size)
+    async with clients(config, size, size.batch_clients) as those:
+        return await those.batches(size), await open_loop(those, size)
 
 
-async def open_loop(clients: Clients, size: Size) -> Mapping[str, Figure]:
+async def open_loop(those: Clients, size: Size) -> Mapping[str, Figure]:
     """Commands are due at fixed times; a free connection takes all that wait, up to a batch."""
     tally = Tally(openloop.starting_now(size.rate, size.seconds, size.warm_up_s))
     due, taken = 0, 0
@@ -136,7 +146,7 @@ async def open_loop(clients: Clients, size: Size) -> Mapping[str, Figure]:
                 continue
             items = range(taken, min(due, taken + size.batch))
             taken = items.stop
-            await clients.reserve(len(items))
+            await those.reserve(len(items))
             tally.done(items)
         more.set()  # nothing is left for those who wait
 

@@ -1,5 +1,6 @@
 """
-`z0 bench peers`: side by side in one run, one after the other, each with a server of its own kind that is new and alone.
+`z0 bench peers`: side by side in one run, one after the other, each with a server of its own kind that is new and alone; at the
+end ours and Postgres once more, in turns.
 
 Same work: reserve on one of 1,000 accounts, with a check of its balance and of the command's id. Each states its durability;
 figures of one durability are to be compared with those of the same one. A peer that cannot be had here says so in a line.
@@ -12,7 +13,7 @@ import uvloop
 from z0.bench import decide, idiomatic
 from z0.bench.cluster import own_kafka, own_servers
 from z0.bench.figures import Figure, named
-from z0.bench.peers import ours, postgres, streams
+from z0.bench.peers import ours, postgres, streams, turns
 from z0.bench.peers.names import Peer
 from z0.bench.peers.sizes import Size
 from z0.config import Config
@@ -27,12 +28,27 @@ def faust(config: Config, size: Size) -> Mapping[str, Figure]:
     return {"durability": "at least once, page cache", "per_s": per_s}
 
 
-_ON_KAFKA: Mapping[Peer, Measure] = {
-    Peer.OURS: ours.page_cache,
-    Peer.OURS_TWO_WORKERS: ours.two_workers,
-    Peer.OURS_FSYNC: ours.fsync,
-    Peer.STREAMS: streams.measure,
-    Peer.FAUST: faust,
+def _on_kafka(measure_on: Measure) -> Callable[[Size], Mapping[str, Figure]]:
+    def measured(size: Size) -> Mapping[str, Figure]:
+        with own_kafka() as config:
+            return measure_on(config, size)
+
+    return measured
+
+
+def _on_postgres(size: Size) -> Mapping[str, Figure]:
+    with own_servers("postgres") as config:
+        return postgres.measure(config, size)
+
+
+_MEASURES: Mapping[Peer, Callable[[Size], Mapping[str, Figure]]] = {
+    Peer.OURS: _on_kafka(ours.page_cache),
+    Peer.OURS_TWO_WORKERS: _on_kafka(ours.two_workers),
+    Peer.OURS_FSYNC: _on_kafka(ours.fsync),
+    Peer.POSTGRES: _on_postgres,
+    Peer.STREAMS: _on_kafka(streams.measure),
+    Peer.FAUST: _on_kafka(faust),
+    Peer.IN_TURNS: turns.measure,
 }
 
 
@@ -46,12 +62,7 @@ def measure(size: Size, peers: list[Peer], say: Callable[[str], None]) -> Mappin
 
 
 def _one(peer: Peer, size: Size) -> Mapping[str, Figure]:
-    on_kafka = _ON_KAFKA.get(peer)
     try:
-        if on_kafka is None:
-            with own_servers("postgres") as config:
-                return named(peer, postgres.measure(config, size))
-        with own_kafka() as config:
-            return named(peer, on_kafka(config, size))
+        return named(peer, _MEASURES[peer](size))
     except StackError as error:
         return {str(peer): f"not measured: {' '.join(str(error).split())}"}
