@@ -55,7 +55,8 @@ class LedgerApp(faust.App):
     host: EngineHost
     door: DoorServer
     commands: CommandReader
-    on_closed: Callable[[], None] = staticmethod(lambda: None)
+    on_closed: Callable[[int], None] = staticmethod(lambda exit_code: None)
+    engine_failed = False
 
     def _new_transport(self) -> Any:
         return BatchTransport(self.conf.broker_consumer, self)
@@ -74,7 +75,9 @@ class LedgerApp(faust.App):
         if not self.crashed:
             with suppress(Exception):  # it only says where to start reading
                 await asyncio.wait_for(self.consumer.commit(), COMMIT_TIMEOUT_S)
-            self.on_closed()
+            self.on_closed(0)
+        elif self.engine_failed:  # what else fails is told by who started the app
+            self.on_closed(1)
         await super().on_stop()
 
 
@@ -106,6 +109,7 @@ def _connect_life(app: LedgerApp) -> None:
         await cast(BatchConsumer, app.consumer).rewind(partition)
 
     def crash(error: BaseException) -> None:
+        app.engine_failed = True
         app.add_future(app.crash(error))
 
     async def recovered(*_: Any, **__: Any) -> None:

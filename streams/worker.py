@@ -40,15 +40,16 @@ def run_worker(config: Config) -> None:
     worker.execute_from_commandline()
 
 
-def _leave() -> None:
+def _leave(exit_code: int) -> None:
     """
     End at once: the engines have stopped, and what they wrote is acked and safe from any end.
 
-    Faust and mode take 2 to 3 s more to wind up their threads, stores and loops, in which these partitions would have no owner.
+    Faust and mode take 2 to 3 s more to wind up their threads, stores and loops, 10 s where the disk is full, in which these
+    partitions would have no owner: it goes on telling the group that this worker lives.
     """
-    logger.info("closed")
+    logger.info("closed" if exit_code == 0 else "closed, since a partition stopped this worker (above)")
     logging.shutdown()
-    os._exit(0)
+    os._exit(exit_code)
 
 
 def _log() -> None:

@@ -88,7 +88,10 @@ async def said(worker: Worker, text: str, seconds: float = 60.0) -> None:
 async def test_a_worker_whose_disk_is_full_under_load_ends_with_the_reason_and_its_successor_goes_on(
     cluster: Cluster, disk: SmallDisk
 ) -> None:
-    """Ids that cannot be kept would be decided twice: it stops before anybody is told. Started on the full disk it ends again."""
+    """
+    Ids that cannot be kept would be decided twice: it stops before anybody is told, and ends without winding up first, while its
+    partitions have no owner. Started on the full disk it ends again.
+    """
     worker = cluster.start(1)
     async with Callers(cluster.config) as callers:
         done = asyncio.Event()
@@ -98,6 +101,8 @@ async def test_a_worker_whose_disk_is_full_under_load_ends_with_the_reason_and_i
         disk.fill()
         assert await worker.ended() == 1
         assert worker.says("No space left on device")
+        assert worker.says("closed, since a partition stopped this worker")
+        assert not worker.says("Closing rocksdb")
         second = cluster.start(1)
         assert await second.ended() == 1
         disk.empty()
