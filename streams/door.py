@@ -45,6 +45,10 @@ LEAVE_TIMEOUT_S: Final = 1.0  # a client that was told why it must go closes at 
 UNREAD_PAUSE_BYTES: Final = STRETCH_BYTES_MAX  # one full frame may wait at the socket
 # What was taken from a client before that is still answered. Beyond this, what earlier turns answered was not read for long.
 UNREAD_BYTES_MAX: Final = 32 * 1024 * 1024
+# All clients at their bound would be 4 GiB. Beyond this, whoever has more than its share of it unread is hung up on at its next
+# answer, so that all of them together never have twice as much, and what one turn answers.
+UNREAD_BY_ALL_BYTES_MAX: Final = 128 * 1024 * 1024
+UNREAD_SHARE_BYTES: Final = UNREAD_BY_ALL_BYTES_MAX // CLIENTS_MAX
 
 
 class DoorServer:
@@ -63,6 +67,10 @@ class DoorServer:
         self._server = await loop.create_server(
             lambda: _Visitor(self, self._host, secret), self._config.door_host, self._config.door_port, backlog=BACKLOG
         )
+
+    def unread_bytes(self) -> int:
+        """Answers that wait for all clients to read them."""
+        return sum(visitor.unread_bytes() for visitor in self.connections)
 
     async def stop(self) -> None:
         """Close the door and every connection."""
@@ -174,16 +182,26 @@ class _Visitor(asyncio.Protocol):
         replies, self._replies = self._replies, []
         if self._transport is None:
             return
-        if self._transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
+        if self._leaves_too_much_unread():
             self._hang_up()
             return
         for stretch in reply_frames(replies):
             self._transport.write(stretch)
 
+    def unread_bytes(self) -> int:
+        """Answers that wait for this client to read them."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def _leaves_too_much_unread(self) -> bool:
+        unread = self.unread_bytes()
+        if unread <= UNREAD_SHARE_BYTES:  # nearly always
+            return False
+        return unread > UNREAD_BYTES_MAX or self._door.unread_bytes() > UNREAD_BY_ALL_BYTES_MAX
+
     def _hang_up(self) -> None:
         """Drop what the client has not read, which a mere close would keep; it asks again what it still wants to know."""
         assert self._transport is not None, "connected"
-        unread = self._transport.get_write_buffer_size()
+        unread = self.unread_bytes()
         logger.warning("direct door: hung up on the client at %s: it left %d bytes of answers unread", self._peer, unread)
         self._transport.abort()
 

@@ -33,12 +33,6 @@ def asks(count: int) -> bytes:
     return encode([Ask(number, 0, [b"{}"]) for number in range(count)])
 
 
-def unread(door: Door) -> int:
-    """Bytes of answers that the door keeps for its clients."""
-    transports = [it._transport for it in door.server.connections]
-    return sum(it.get_write_buffer_size() for it in transports if it is not None)
-
-
 async def numbers(client: Client, count: int) -> list[int]:
     """Those of the next replies."""
     heard: list[Reply] = []
@@ -79,10 +73,35 @@ def test_who_leaves_too_many_answers_unread_is_hung_up_on(run: Run) -> None:
                 _, group = await door.host.next()
                 group.answer_all(STATE)
                 await asyncio.sleep(0)  # a turn of its own
-                most = max(most, unread(door))
+                most = max(most, door.server.unread_bytes())
             await nobody_is_here(door)
             assert bounds.UNREAD_PAUSE_BYTES < most <= bounds.UNREAD_BYTES_MAX + 2 * MIB
             assert await client.read_to_the_end() < 100 * MIB
+
+    run(main())
+
+
+@LOOPS
+def test_clients_who_together_leave_too_many_answers_unread_are_hung_up_on(run: Run) -> None:
+    """None of them comes to its own bound; who reads is served all along."""
+
+    async def main() -> None:
+        async with open_door() as door:
+            reader = await door.client()
+            lazy = [await door.client() for _ in range(12)]
+            for client in lazy:
+                client.say(asks(24))
+            groups = [(await door.host.next())[1] for _ in range(24 * len(lazy))]
+            most = 0
+            for turn in range(24):
+                for group in groups[turn::24]:
+                    group.answer_all(STATE)
+                reader.say(asks(1))
+                (await door.host.next())[1].answer_all(answer("a"))
+                assert await numbers(reader, 1) == [0]
+                most = max(most, door.server.unread_bytes())
+            assert len(door.server.connections) < 1 + len(lazy)
+            assert most <= bounds.UNREAD_BY_ALL_BYTES_MAX + len(lazy) * MIB * 2
 
     run(main())
 

@@ -109,6 +109,11 @@ def _door() -> list[Row]:
             _bytes(door.UNREAD_BYTES_MAX),
             "what was taken is still answered; beyond this they are dropped and the worker hangs up; the client asks again",
         ),
+        (
+            "the same, of all clients",
+            _bytes(door.UNREAD_BY_ALL_BYTES_MAX),
+            f"beyond this the worker hangs up on who has more than {_bytes(door.UNREAD_SHARE_BYTES)} of it",
+        ),
     ]
 
 
