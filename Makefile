@@ -6,6 +6,7 @@ UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 Z0 := .venv/bin/z0
 PYTEST := .venv/bin/python -m pytest
+ALL_CORES := --numprocesses auto
 ARGS ?=
 
 .PHONY: help env demo test test-unit test-stack test-faults lint format bench clean
@@ -18,9 +19,9 @@ demo: env        ## The whole pipeline on a real trace; `make demo ARGS=--exit` 
 
 test: lint test-unit test-stack  ## Everything that must be green: lint, unit and property tests, tests on the real stack
 
-test-unit: env   ## Kernel tests and the simulation, compiled and plain: no server, three minutes
-	$(PYTEST) tests/unit tests/property tests/simulation tests/golden tests/tidy -q $(ARGS)
-	Z0_COMPILED=0 $(PYTEST) tests/unit/test_domain_*.py tests/unit/test_receipts.py tests/unit/test_log_working_set.py tests/property tests/golden tests/simulation -q $(ARGS)
+test-unit: env   ## Kernel tests and the simulation, compiled and plain: no server, two minutes
+	$(PYTEST) $(ALL_CORES) tests/unit tests/property tests/simulation tests/golden tests/tidy -q $(ARGS)
+	Z0_COMPILED=0 $(PYTEST) $(ALL_CORES) tests/unit/test_domain_*.py tests/unit/test_receipts.py tests/unit/test_log_working_set.py tests/property tests/golden tests/simulation -q $(ARGS)
 
 test-stack: env  ## Tests on real Kafka, Postgres, ClickHouse and S3, started once for the run
 	$(PYTEST) tests/contract tests/integration tests/acceptance -q $(ARGS)
