@@ -8,9 +8,20 @@ from msgspec import Raw
 
 from tests.unit.test_log_world import LEDGER, NOW, OTHER, TENANT, Bench, add, create, deduct, note, read, reserve
 from z0.codec import encode_command
-from z0.domain.commands import Append, Command, Confirm, GrantAccess, PutConfig, Release, RevokeAccess, Settle, UpdateEntity
+from z0.domain.commands import (
+    TIMESTAMP_MAX,
+    Append,
+    Command,
+    Confirm,
+    GrantAccess,
+    PutConfig,
+    Release,
+    RevokeAccess,
+    Settle,
+    UpdateEntity,
+)
 from z0.domain.decide import EVENT_TIME_FUTURE_MAX_MS, EVENT_TIME_PAST_MAX_MS
-from z0.domain.entity import Changes
+from z0.domain.entity import Changes, Status
 from z0.domain.facts import ConfigType, Scope, Source
 from z0.domain.outcome import Kind, Outcome, kind
 from z0.domain.views import StateView
@@ -54,6 +65,10 @@ def revoke(id: str, user: str = "user_1") -> RevokeAccess:  # noqa: A002
 def put(id: str, *, settings: bytes = b"{}", **fields: Any) -> PutConfig:  # noqa: A002
     given: dict[str, Any] = {"type": ConfigType.BUDGET, "scope": Scope.TENANT, "ledger_id": "config_cfg_1"} | fields
     return PutConfig(id=id, tenant_id=TENANT, settings=Raw(settings), **given)
+
+
+def update(id: str, **changes: Any) -> UpdateEntity:  # noqa: A002
+    return UpdateEntity(id=id, tenant_id=TENANT, ledger_id=LEDGER, changes=Changes(**changes))
 
 
 def append(id: str, type: str, **fields: Any) -> Append:  # noqa: A002
@@ -363,6 +378,25 @@ def test_a_refused_event_time_does_not_become_the_facts_time() -> None:
     bench.decide(create())
     assert bench.one(note("n", timestamp=1)).outcome is Outcome.TIMESTAMP_OUT_OF_BOUNDS
     assert bench.facts[-1].timestamp == bench.facts[-1].recorded_at == NOW
+
+
+def test_an_event_time_out_of_bounds_does_not_become_the_facts_time_whatever_it_is_refused_for() -> None:
+    """The lifecycle has its say first."""
+    bench = Bench()
+    bench.decide(create(), update("u1", status=Status.DELETED))
+    assert bench.one(note("n1", timestamp=TIMESTAMP_MAX)).outcome is Outcome.ENTITY_NOT_ACTIVE
+    assert bench.last.timestamp == NOW
+    assert bench.one(note("n2", timestamp=NOW - 1)).outcome is Outcome.ENTITY_NOT_ACTIVE
+    assert bench.last.timestamp == NOW - 1
+
+
+def test_an_entity_that_grew_by_being_written_out_can_still_be_ended() -> None:
+    """`1e15` is 18 characters as a value: its data is larger than an update may leave, and no update of other fields grows it."""
+    bench = Bench()
+    data = b'{"a":[%b1]}' % (b"1e15," * 40_000)
+    assert bench.one(create(data=Raw(data))).outcome is Outcome.ACCEPTED
+    assert bench.one(update("u1", data={"b": 1})).outcome is Outcome.ENTITY_TOO_LARGE
+    assert bench.one(update("u2", status=Status.RETIRING)).outcome is Outcome.ACCEPTED
 
 
 def test_every_outcome_that_leaves_a_fact_is_in_the_table() -> None:

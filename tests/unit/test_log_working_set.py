@@ -8,7 +8,7 @@ import pytest
 from msgspec import Raw
 
 from tests.unit.test_log_engine_world import FailingSnapshots, World
-from tests.unit.test_log_world import LEDGER, TENANT, Bench, add, audit, create, deduct, note, read, values
+from tests.unit.test_log_world import LEDGER, NOW, TENANT, Bench, add, audit, create, deduct, note, read, values
 from z0.configs.book import Book
 from z0.domain.commands import GrantAccess, RevokeAccess
 from z0.domain.config import ConfigVersion
@@ -198,4 +198,4 @@ async def test_a_part_that_alone_is_behind_is_written_again_before_its_entity_le
     state = working.get(LEDGER)
     assert state is not None
     assert (state.access, list(state.caps or {})) == ({}, ["cfg_1/n"])
-    assert values((state.caps or {})["cfg_1/n"]) == values(Counter(0, 1, 10**12))
+    assert values((state.caps or {})["cfg_1/n"]) == values(Counter(0, 1, 10**12, since=NOW))

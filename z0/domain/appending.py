@@ -65,7 +65,7 @@ def _draft(state: LedgerState, command: Append, case: Case) -> Draft | Refusal:
         refusal = refused_by_caps(state, case.policy, spend, case.now_ms)
         if refusal is not None:
             return refusal
-        starts = counted(case.policy, spend, case.now_ms)
+        starts = counted(state, case.policy, spend, case.now_ms)
     return Draft(command.type, command.subtype, command.amount, command.currency, data=command.data, counted=starts)
 
 

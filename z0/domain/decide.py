@@ -137,9 +137,14 @@ def _refused_update(entity: Entity, command: UpdateEntity) -> Refusal | None:
 
 def _refused_by_time(command: Command, now_ms: int) -> Refusal | None:
     at = command.timestamp
-    if at is None or now_ms - EVENT_TIME_PAST_MAX_MS <= at <= now_ms + EVENT_TIME_FUTURE_MAX_MS:
+    if at is None or is_event_time(at, now_ms):
         return None
     return Refusal(Outcome.TIMESTAMP_OUT_OF_BOUNDS, "timestamp.bounds")
+
+
+def is_event_time(at_ms: int, now_ms: int) -> bool:
+    """Whether a caller's event time is within its bounds around the batch's time."""
+    return now_ms - EVENT_TIME_PAST_MAX_MS <= at_ms <= now_ms + EVENT_TIME_FUTURE_MAX_MS
 
 
 def _create(state: LedgerState, command: CreateEntity, case: Case) -> Draft:
@@ -168,8 +173,10 @@ def creation_draft(command: CreateEntity | PutConfig, now_ms: int) -> Draft:
 
 def _update(state: LedgerState, command: UpdateEntity, case: Case) -> Draft | Refusal:
     assert state.entity is not None, "unknown entities are refused before"
-    # Patches add up: without a bound an entity would outgrow the record batch of its snapshot, and hold the floor for ever.
-    if len(_encode(changed(state.entity, command.changes, case.now_ms).data)) > COMMAND_BYTES_MAX:
+    # Patches add up: without a bound an entity would outgrow the record batch of its snapshot, and hold the floor for ever. Other
+    # changes pass: a creation may be larger here than it came (`1e15` is written out), and must still be ended.
+    has_patch = command.changes.data is not msgspec.UNSET
+    if has_patch and len(_encode(changed(state.entity, command.changes, case.now_ms).data)) > COMMAND_BYTES_MAX:
         return Refusal(Outcome.ENTITY_TOO_LARGE, "entity.data")
     return Draft(FactType.LIFECYCLE, FactType.UPDATED, data=Raw(_encode(UpdatedData(command.changes))))
 

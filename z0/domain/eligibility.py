@@ -26,7 +26,7 @@ from z0.domain.draft import NO_BUDGET, Case, Refusal
 from z0.domain.money import UNITS_MAX, format_amount, price_times
 from z0.domain.outcome import Outcome
 from z0.domain.policy import Counts, Limit, Policy, Price, Window
-from z0.domain.state import LedgerState
+from z0.domain.state import COUNTERS_MAX, KEPT, Counter, LedgerState
 
 # What access configs govern: spending, and facts. Money in and administration go by an API key's scopes.
 _GOVERNED: Final = frozenset({Append, Authorize, Check, Confirm, DeductBudget, Release, Reserve, Settle})
@@ -117,7 +117,7 @@ def refused_by_price(spend: Spend, price: Price) -> Refusal | None:
 # Caps --------------------------------------------------------------------------------------------
 
 
-def counted(policy: Policy, spend: Spend, now_ms: int) -> dict[str, int] | None:
+def counted(state: LedgerState, policy: Policy, spend: Spend, now_ms: int) -> dict[str, int] | None:
     """Under which limits a fact counts, and in which window of each; None where it counts under none."""
     if not policy.limits:
         return None
@@ -125,7 +125,21 @@ def counted(policy: Policy, spend: Spend, now_ms: int) -> dict[str, int] | None:
     for limit in _limits(policy, spend):
         if limit.window is not Window.IN_FLIGHT:
             starts[limit.key] = _window(limit, now_ms)[0]
+    if state.caps is not None and len(state.caps) + len(starts) > COUNTERS_MAX:
+        starts = _making_room(state.caps, policy, starts)
     return starts or None
+
+
+def _making_room(counters: dict[str, Counter], policy: Policy, starts: dict[str, int]) -> dict[str, int]:
+    """
+    Where a new counter makes the ledger forget an old one, the limits in force are named first, so that it is a gone one's.
+
+    One that did not count for long (its currency is rare, or it is exhausted) would be the first to go.
+    """
+    if counters.keys() >= starts.keys():
+        return starts
+    there = {limit.key: starts.get(limit.key, KEPT) for limit in policy.limits if limit.key in counters}
+    return {**there, **starts}
 
 
 def _limits(policy: Policy, spend: Spend) -> Iterator[Limit]:

@@ -14,7 +14,7 @@ from z0.domain.draft import Draft
 from z0.domain.facts import FactType
 from z0.domain.money import format_amount
 from z0.domain.payloads import ExpiredData, GivenBack
-from z0.domain.state import Hold, LedgerState, due_holds
+from z0.domain.state import Hold, LedgerState, due_holds, has_counted
 
 EXPIRIES_PER_FACT_MAX: Final = 500  # a fact of 500 reservations stays under 256 KiB, whatever their ids
 _encode: Final = msgspec.json.Encoder().encode
@@ -60,7 +60,7 @@ def _given_back(state: LedgerState, holds: dict[str, Hold]) -> dict[str, GivenBa
     back: dict[str, tuple[int, int]] = {}
     for hold in holds.values():
         for key, start in (hold.counted or {}).items():
-            if key in counters and counters[key].start == start:
+            if has_counted(counters.get(key), start, hold):
                 count, amount = back.get(key, (0, 0))
                 back[key] = (count + 1, amount + hold.amount)
     return {key: GivenBack(counters[key].start, n, format_amount(amount)) for key, (n, amount) in back.items()} or None

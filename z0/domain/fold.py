@@ -23,6 +23,7 @@ from z0.domain.payloads import ConfigHead, CreatedData, ExpiredData, GrantData, 
 from z0.domain.state import (
     COUNTERS_MAX,
     ENDED_MAX,
+    KEPT,
     LIMITS_IN_FORCE_MAX,
     Charge,
     Counter,
@@ -89,7 +90,10 @@ def apply_caps(state: LedgerState, change: Change) -> LedgerState:
     elif change.counted is not None:
         amount = parse_amount(change.amount) or 0 if change.amount is not None else 0
         for key, start in change.counted.items():
-            _CAP_FOLDS.get((change.type, change.subtype), _count)(state, key, start, amount, change)
+            if start == KEPT:
+                _keep(state, key)
+            else:
+                _CAP_FOLDS.get((change.type, change.subtype), _count)(state, key, start, amount, change)
     return state
 
 
@@ -204,12 +208,18 @@ def _expire(state: LedgerState, change: Change) -> None:
 
 
 def _count(state: LedgerState, key: str, start: int, amount: int, change: Change) -> None:
-    counter = _begun(state, key, start)
+    counter = _begun(state, key, start, change.recorded_at)
     counter.count += 1
     counter.units += amount
 
 
-def _begun(state: LedgerState, key: str, start: int) -> Counter:
+def _keep(state: LedgerState, key: str) -> None:
+    """Put a counter behind those that make room first, as if it had counted."""
+    if state.caps is not None and key in state.caps:
+        state.caps[key] = state.caps.pop(key)
+
+
+def _begun(state: LedgerState, key: str, start: int, now_ms: int) -> Counter:
     """The counter of a limit in the window that begins at `start`, from nothing where it counted in another."""
     if state.caps is None:
         state.caps = {}
@@ -217,12 +227,12 @@ def _begun(state: LedgerState, key: str, start: int) -> Counter:
     if counter is None:
         if len(state.caps) >= COUNTERS_MAX:
             del state.caps[next(iter(state.caps))]
-        counter = state.caps[key] = Counter(start)
+        counter = state.caps[key] = Counter(start, since=now_ms)
         return counter
     if len(state.caps) > LIMITS_IN_FORCE_MAX:  # some are of gone limits: those that still count go behind them
         state.caps[key] = state.caps.pop(key)
     if counter.start != start:
-        counter.start, counter.count, counter.units = start, 0, 0
+        counter.start, counter.count, counter.units, counter.since = start, 0, 0, now_ms
     return counter
 
 
@@ -235,7 +245,7 @@ def _counter(state: LedgerState, key: str, start: int) -> Counter | None:
 def _correct(state: LedgerState, key: str, start: int, amount: int, change: Change) -> None:
     """A part gives the rest back to the window in which it was counted; what is more than was held is spent in this one."""
     more = amount - units(change.held) if change.held is not None else 0
-    counter = _begun(state, key, start) if more > 0 else _counter(state, key, start)
+    counter = _begun(state, key, start, change.recorded_at) if more > 0 else _counter(state, key, start)
     if counter is not None:
         counter.units += more
 

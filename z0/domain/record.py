@@ -12,6 +12,7 @@ from mypy_extensions import mypyc_attr
 
 from z0.domain.change import Change, change_of, change_of_draft
 from z0.domain.commands import Command
+from z0.domain.decide import is_event_time
 from z0.domain.draft import Draft
 from z0.domain.facts import NO_DATA, RULES_VERSION, Cause, Fact, Links, PlainFact
 from z0.domain.outcome import Outcome
@@ -111,6 +112,6 @@ def _links(command: Command) -> dict[str, Any]:
 
 
 def _event_time(asked: Asked, recorded_at: int) -> int:
-    """The caller's event time, where the caller gave one that was not refused."""
+    """The caller's event time, where the caller gave one within its bounds, whatever else a command was refused for."""
     at = asked.command.timestamp
-    return recorded_at if at is None or asked.outcome is Outcome.TIMESTAMP_OUT_OF_BOUNDS else at
+    return recorded_at if at is None or not is_event_time(at, recorded_at) else at

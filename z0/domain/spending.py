@@ -21,7 +21,7 @@ from z0.domain.eligibility import (
 from z0.domain.facts import FactType
 from z0.domain.money import UNITS_MAX, format_amount
 from z0.domain.outcome import Outcome
-from z0.domain.state import CHARGES_MAX, HOLDS_MAX, Charge, Hold, LedgerState
+from z0.domain.state import CHARGES_MAX, HOLDS_MAX, Charge, Hold, LedgerState, has_counted
 
 _ADDED: Final = {
     "deposit": (FactType.DEPOSIT, None),
@@ -76,7 +76,7 @@ def _spent(
         currency,
         available=_after(state, currency, units),
         data=command.data,
-        counted=counted(case.policy, spend, case.now_ms),
+        counted=counted(state, case.policy, spend, case.now_ms),
     )
 
 
@@ -140,7 +140,7 @@ def _hold(
         reservation_id=reservation,
         expires_at=case.now_ms + _ttl_ms(command.ttl_ms, case),
         data=command.data,
-        counted=counted(case.policy, spend, case.now_ms),
+        counted=counted(state, case.policy, spend, case.now_ms),
         extras=extras,
     )
 
@@ -166,14 +166,26 @@ def confirm(state: LedgerState, command: Confirm, case: Case) -> Draft | Refusal
     if hold is None:
         return _not_open(state, command.reservation_id)
     settled = hold.amount if case.units is None else case.units
-    counts = hold.counted
-    if settled > hold.amount:
-        refusal = _refused_top_up(state, hold, settled, case)
-        if refusal is not None:
-            return refusal
-        if case.policy.limits and not hold.is_transfer:  # the rest counts where it would if it were reserved now
-            counts = {**(counts or {}), **(counted(case.policy, Spend(settled, hold.currency), case.now_ms) or {})} or None
+    if settled <= hold.amount:
+        return _closed(state, command, hold, settled, _still_counted(state, hold))
+    refusal = _refused_top_up(state, hold, settled, case)
+    if refusal is not None:
+        return refusal
+    # The rest counts where it would if it were reserved now, and nothing is given back: in a window that has ended, or under a
+    # limit that is gone, it would begin that window anew.
+    counts = None if hold.is_transfer else counted(state, case.policy, Spend(settled, hold.currency), case.now_ms)
     return _closed(state, command, hold, settled, counts)
+
+
+def _still_counted(state: LedgerState, hold: Hold) -> dict[str, int] | None:
+    """What a hold was counted under, without the limits that have begun anew in that very window since and know nothing of it."""
+    counts, counters = hold.counted, state.caps
+    if counts is None or counters is None:
+        return counts
+    for key, start in counts.items():
+        if key in counters and counters[key].start == start and not has_counted(counters[key], start, hold):
+            return {key: start for key, start in counts.items() if has_counted(counters.get(key), start, hold)} or None
+    return counts
 
 
 def _refused_top_up(state: LedgerState, hold: Hold, settled: int, case: Case) -> Refusal | None:
@@ -188,7 +200,7 @@ def _refused_top_up(state: LedgerState, hold: Hold, settled: int, case: Case) ->
         if refusal is not None:
             return refusal
     refusal = refused_by_budget(state, case.policy, more, hold.currency)
-    price = case.policy.prices.get(hold.currency)
+    price = None if hold.is_transfer else case.policy.prices.get(hold.currency)  # as for its reservation
     return refusal if refusal is not None or price is None else refused_by_price(Spend(settled, hold.currency), price)
 
 
@@ -223,7 +235,7 @@ def release(state: LedgerState, command: Release, case: Case) -> Draft | Refusal
         available=_after(state, hold.currency, -hold.amount) if hold.currency is not None else None,
         reservation_id=command.reservation_id,
         data=command.data,
-        counted=hold.counted,
+        counted=_still_counted(state, hold),
     )
 
 

@@ -25,6 +25,7 @@ CHARGES_MAX: Final = 5_000
 GRANTS_MAX: Final = 1_000  # per entity: users with a role; more belong into a group of the caller's own
 LIMITS_IN_FORCE_MAX: Final = 32  # of one entity: `z0.domain.config.LIMITS_MAX` together
 COUNTERS_MAX: Final = 128  # per entity: four times the limits of one policy, so only counters of gone limits are forgotten
+KEPT: Final = -1  # in place of a window's start: in force and not counted by this fact, so not to be forgotten by it
 ENDED_MAX: Final = 128  # per ledger: for a late confirm or release; older ones are found in the facts
 
 
@@ -110,12 +111,18 @@ class Charge:
 @final
 @mypyc_attr(acyclic=True)
 class Counter:
-    """What one limit has counted since `start`, the first millisecond of its window; `units` of 1e-12."""
+    """
+    What one limit has counted since `start`, the first millisecond of its window; `units` of 1e-12.
 
-    def __init__(self, start: int = 0, count: int = 0, units: int = 0) -> None:
+    `since`: when it began to. A limit that was given another window and then its old one again (a time zone set and taken back),
+    or that was gone for long, begins anew in a window that has begun before.
+    """
+
+    def __init__(self, start: int = 0, count: int = 0, units: int = 0, since: int = 0) -> None:
         self.start = start
         self.count = count
         self.units = units
+        self.since = since
 
 
 @final
@@ -139,6 +146,11 @@ class LedgerState:
         self.ended: dict[str, tuple[str, int]] = {}
         self.caps: dict[str, Counter] | None = None  # where there are more than are in force: the last that counted last
         self.access: dict[str, str] | None = None  # user id -> role
+
+
+def has_counted(counter: Counter | None, start: int, hold: Hold) -> bool:
+    """Whether a limit's counter has in it what a hold was counted for, in the window that begins at `start`."""
+    return counter is not None and counter.start == start and counter.since <= hold.created_at
 
 
 def budget_of(state: LedgerState, currency: str) -> Budget:

@@ -63,11 +63,12 @@ class ExpiryHead(Struct, frozen=True, array_like=True):
 
 
 class CapsPart(Struct, frozen=True, array_like=True):
-    """Table `caps`: limit -> start of its window, count, units."""
+    """Table `caps`: limit -> start of its window, count, units; and limit -> when it began to count."""
 
     as_of: int
     epoch: int
     counters: dict[str, tuple[int, int, str]]
+    since: dict[str, int] = {}
 
 
 class AccessPart(Struct, frozen=True, array_like=True):
@@ -156,7 +157,8 @@ def _hold(h: Hold, shared: _Counted) -> _Hold:
 
 
 def _caps_part(counters: dict[str, Counter], as_of: int, epoch: int) -> CapsPart:
-    return CapsPart(as_of, epoch, {key: (c.start, c.count, str(c.units)) for key, c in counters.items()})
+    counted = {key: (c.start, c.count, str(c.units)) for key, c in counters.items()}
+    return CapsPart(as_of, epoch, counted, {key: c.since for key, c in counters.items()})
 
 
 def restore(snapshot: LedgerSnapshot) -> LedgerState:
@@ -169,10 +171,15 @@ def restore(snapshot: LedgerSnapshot) -> LedgerState:
     if snapshot.budget is not None:
         _restore_budget(state, snapshot.budget)
     if snapshot.caps is not None:
-        state.caps = {key: Counter(start, count, int(units)) for key, (start, count, units) in snapshot.caps.counters.items()}
+        state.caps = _counters(snapshot.caps)
     if snapshot.access is not None:
         state.access = dict(snapshot.access.roles)
     return state
+
+
+def _counters(part: CapsPart) -> dict[str, Counter]:
+    since = part.since
+    return {key: Counter(at, count, int(units), since.get(key, 0)) for key, (at, count, units) in part.counters.items()}
 
 
 def _restore_budget(state: LedgerState, part: BudgetPart) -> None:

@@ -155,7 +155,7 @@ class Rules:
             if not self._terms.tops_up(fact):
                 self._report("decision", f"{fact['id']} takes more than {name} held")
             self._covered(book, fact, settled - hold.amount)
-            self._priced(fact, {}, settled)
+            self._priced(fact, {"purpose": "transfer"} if hold.is_transfer else {}, settled)
         is_out = fact["subtype"] == "transferred_out"
         if command["op"] == "confirm" and is_out != hold.is_transfer:
             self._report("decision", f"{fact['id']}: what was held for a transfer must leave, anything else be spent")

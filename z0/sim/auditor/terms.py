@@ -135,7 +135,7 @@ class Terms:
         """A fact counts from here on; it must say so itself, with the windows in which it does."""
         counting = [(key, limit, zone) for key, limit, zone in self._limits(fact, asked) if limit["window"] != "in_flight"]
         expected = {key: window_start(limit["window"], zone, fact["recorded_at"]) for key, limit, zone in counting}
-        said = fact.get("counted", {})
+        said = {key: start for key, start in fact.get("counted", {}).items() if start >= 0}  # the others are only kept
         if asked.places == 0:  # beside what the reservation was counted in
             said = {key: start for key, start in said.items() if key in expected}
         if said != expected:
