@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
 from z0.configs.schemas import problem_of
 from z0.configs.windows import is_zone
 from z0.domain.commands import PutConfig
@@ -18,6 +20,7 @@ from z0.domain.config import (
     CONFIGS_PER_TARGET_MAX,
     LIMITS_MAX,
     NOT_IN_ANY,
+    SCHEMA_WEIGHT_MAX,
     TENANT_BYTES_MAX,
     TO_COME_MAX,
     CapSettings,
@@ -34,6 +37,7 @@ from z0.domain.facts import Scope
 from z0.domain.ids import EntityType, entity_type
 from z0.domain.narrowing import loosens
 from z0.domain.outcome import Outcome
+from z0.domain.schema_weight import weight_of
 
 _RANKS: Final = list(Scope)
 
@@ -66,7 +70,8 @@ def refusal_of(command: PutConfig, at_ms: int, others: Sequence[Config], held: H
     if settings is None:
         return None
     assert not isinstance(settings, Problem), "it was refused above"
-    problem = problem_of_library(settings) or _problem_of_number(command, settings, others)
+    # The weight first, which also bounds what it takes to compile. A version that was taken is read whatever it weighs.
+    problem = _problem_of_weight(settings) or problem_of_library(settings) or _problem_of_number(command, settings, others)
     return _bad(problem) if problem is not None else _loosening(command, settings, others)
 
 
@@ -95,6 +100,13 @@ def problem_of_library(settings: Settings) -> Problem | None:
         return Problem("settings.timezone", f"there is no time zone {settings.timezone!r} in the IANA database")
     text = problem_of(settings) if isinstance(settings, InvariantSettings) else None
     return Problem("settings.schema", text) if text is not None else None
+
+
+def _problem_of_weight(settings: Settings) -> Problem | None:
+    weight = weight_of(msgspec.json.decode(settings.schema)) if isinstance(settings, InvariantSettings) else 0
+    if weight <= SCHEMA_WEIGHT_MAX:
+        return None
+    return Problem("settings.schema", f"costs too much to ask: it weighs {weight}, at most {SCHEMA_WEIGHT_MAX}")
 
 
 def _problem_of_room(command: PutConfig, settings: Settings | None, held: Held) -> Problem | None:

@@ -48,6 +48,8 @@ CANDIDATES_MAX: Final = 64  # a caller tries them one after the other
 PRICE_DECIMALS_MAX: Final = 24  # published price lists have up to 24; the product is rounded at 1e-12
 SCHEMA_NODES_MAX: Final = 256  # a check costs at most nodes times values: 0.1 s for the largest fact there may be
 SCHEMA_DEPTH_MAX: Final = 32
+# By `z0.domain.schema_weight`: what weighs so much can be asked of facts up to 4 KiB (`z0.domain.appending.CHECK_WORK_MAX`).
+SCHEMA_WEIGHT_MAX: Final = 16_384
 
 # `\Z`, as `$` would let a line feed at the end through.
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}\Z")]

@@ -112,14 +112,20 @@ class Severity(StrEnum):
 @final
 @mypyc_attr(acyclic=True)
 class Check:
-    """A tenant's own invariant; `fact_type` "*": of all. `holds` is handed the fact to be as a JSON object."""
+    """
+    A tenant's own invariant; `fact_type` "*": of all. `holds` is handed the fact to be as a JSON object; `weight` times the bytes
+    of that object is what it costs to ask at most.
+    """
 
-    def __init__(self, code: str, fact_type: str, severity: Severity, message: str, holds: Callable[[Any], bool]) -> None:
+    def __init__(
+        self, code: str, fact_type: str, severity: Severity, message: str, holds: Callable[[Any], bool], weight: int = 1
+    ) -> None:
         self.code: Final = code
         self.fact_type: Final = fact_type
         self.severity: Final = severity
         self.message: Final = message
         self.holds: Final = holds
+        self.weight: Final = weight
 
 
 @final

@@ -10,6 +10,7 @@ from z0.codec import NESTING_MAX
 from z0.config import SECRET_BYTES_MAX, Config, variable
 from z0.configs.book import READ_BYTES_MAX, REMEMBERED_BYTES_MAX
 from z0.domain import config as configs
+from z0.domain.appending import CHECK_WORK_MAX
 from z0.domain.check import METERS_MAX
 from z0.domain.commands import COMMAND_BYTES_MAX, TTL_MS_MAX
 from z0.domain.decide import EVENT_TIME_FUTURE_MAX_MS, EVENT_TIME_PAST_MAX_MS
@@ -196,8 +197,16 @@ def _configs() -> list[Row]:
         ("candidates of a routing config", str(configs.CANDIDATES_MAX), "a caller tries them one after the other"),
         (
             "a JSON Schema",
-            f"{configs.SCHEMA_NODES_MAX} objects, {configs.SCHEMA_DEPTH_MAX} deep",
-            "what a check costs at most, times the values of a fact; the ledger's only writer pays it",
+            f"{configs.SCHEMA_NODES_MAX} objects, {configs.SCHEMA_DEPTH_MAX} deep, a weight of {configs.SCHEMA_WEIGHT_MAX:,}",
+            "one for each value in it, and more for what hides its cost: places of a pattern as often as they are repeated, "
+            "`\\p{...}` and numbers with decimals 64, `multipleOf` 1,024, `unevaluated...` four times what is beside it; "
+            "`bad_config`",
+        ),
+        (
+            "what a fact is asked by all its invariants",
+            f"{CHECK_WORK_MAX:,}: its bytes times their weight",
+            "a second at most, paid by the ledger's only writer; what is beyond it counts as broken; a fact of 4 KiB may be "
+            "asked by the heaviest schema",
         ),
     ]
 
