@@ -123,7 +123,8 @@ class PlainFact(Struct, frozen=True, omit_defaults=True, gc=False):
     expires_at: int | None = None
     data: Raw = NO_DATA  # payload, the very bytes that the caller sent
     configs: Raw = NO_DATA  # config id -> version, of every config that the decision looked at
-    counted: dict[str, int] | None = None  # limit -> start of the window that this fact counts in, or gives back to
+    # limit -> start of the window that this fact counts in, or gives back to; -1: it does not count, and must not be forgotten
+    counted: dict[str, int] | None = None
     cause: Cause | None = None
 
 
