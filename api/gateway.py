@@ -150,7 +150,8 @@ def command_id(header: str | None, in_body: str | None) -> str:
     """
     if header is not None and in_body is not None and header != in_body:
         raise Problem(Code.COMMAND_ID_CONFLICT)
-    return header or in_body or AUTO_PREFIX + uuid4().hex
+    given = in_body if header is None else header  # an empty one is a bad id: who sends the header wants no second effect
+    return AUTO_PREFIX + uuid4().hex if given is None else given
 
 
 def ledger_of(entity_id: str) -> str:

@@ -126,6 +126,15 @@ async def test_a_bad_command_id_answers_400() -> None:
         check_problem(await api.post(f"{path}/budget/deduct", body, Idempotency_Key="with space"), 400, "bad_command_id")
 
 
+async def test_an_empty_idempotency_key_is_a_bad_id_and_not_a_missing_one() -> None:
+    """A caller whose variable was empty would be charged again by its retry."""
+    async with world() as api:
+        path = await api.account()
+        body = {"amount": "5", **USD}
+        check_problem(await api.post(f"{path}/budget/deduct", body, Idempotency_Key=""), 400, "bad_command_id")
+        check_problem(await api.post(f"{path}/budget/deduct", {"id": "", **body}), 400, "bad_command_id")
+
+
 async def test_a_time_out_answers_504_with_the_command_id_and_a_retry_gives_the_first_outcome() -> None:
     async with world() as api:
         path = await api.account()

@@ -12,6 +12,7 @@ import typer
 from msgspec import Raw
 from typer.testing import CliRunner
 
+from api.errors import Code, status_of_code
 from tests.unit.test_log_world import Bench, add, create, deduct, note, reserve
 from z0.cli.reference import register
 from z0.codec import encode_command
@@ -46,6 +47,12 @@ def test_every_outcome_and_every_setting_is_on_its_page_in_order() -> None:
     places = [pages()["outcomes.md"].index(f"| `{outcome}` |") for outcome in Outcome]
     assert places == sorted(places)
     assert all(f"`{variable(name)}`" in pages()["settings.md"] for name in fields())
+
+
+def test_every_code_that_only_the_http_api_has_is_on_the_page_of_outcomes() -> None:
+    """A client that meets one looks there."""
+    rows = [f"| `{code}` | {status_of_code(code)} |" for code in Code]
+    assert [row for row in rows if row not in pages()["outcomes.md"]] == []
 
 
 def test_every_fact_that_moves_money_is_on_the_page_of_facts() -> None:
