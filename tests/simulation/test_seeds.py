@@ -1,16 +1,21 @@
 """Clean seeds, and what a failing one is reported as."""
 
+import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
 from tests.simulation import say
 from tests.simulation.bugs import index_not_restored
+from tests.waiting import until
 from z0.cli.main import app
 from z0.errors import FormatError
 from z0.sim.plan import to_text
@@ -22,6 +27,7 @@ from z0.sim.story import story_of
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 50
+AT_WORK_S = 0.2  # Python is there and imports, which takes longer than this
 DIGEST = """
 import hashlib, sys
 from z0.sim.planning import plan_of
@@ -109,3 +115,25 @@ def test_what_is_no_plan_is_refused(text: str) -> None:
     done = CliRunner().invoke(app, ["simulate", "--plan", text])
     assert isinstance(done.exception, FormatError)
     assert "as a failing report" in str(done.exception)
+
+
+async def test_an_interrupt_ends_a_simulation_without_a_word_of_its_processes() -> None:
+    """A terminal's Ctrl-C goes to all of them, also while they begin."""
+    command = [sys.executable, "-m", "z0", "simulate", "--seeds", "10000", "--processes", "2"]
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, start_new_session=True)
+
+    async def at_work() -> bool:
+        return [seconds > AT_WORK_S for seconds in worked(process.pid)] == [True, True]
+
+    await until(at_work, "both of its processes are at work")
+    os.killpg(process.pid, signal.SIGINT)
+    told, problems = await process.communicate()
+    assert process.returncode == 130
+    assert b"Traceback" not in problems
+    assert told == b""
+
+
+def worked(pid: int) -> list[float]:
+    """How long each of a simulation's processes has had a core, in seconds."""
+    children = psutil.Process(pid).children()
+    return [child.cpu_times().user for child in children if "spawn_main" in " ".join(child.cmdline())]

@@ -3,11 +3,13 @@ Seeds to verdicts. Owns: running one seed and judging it, and many of them in se
 """
 
 import os
+import signal
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Final
 
@@ -19,7 +21,7 @@ from z0.sim.plan import Plan
 from z0.sim.planning import plan_of
 from z0.sim.scenario import play
 
-SEEDS_AT_ONCE: Final = 10  # handed to a process together
+SEEDS_AT_ONCE: Final = 2  # handed to a process together: few, for an interrupt waits until they are through
 
 
 class Verdict(Struct, frozen=True):
@@ -83,8 +85,26 @@ def verdicts(seeds: Iterable[int], processes: int) -> Iterator[Verdict]:
         yield from map(verdict_of, seeds)
         return
     # Not forked: a simulation must not find threads or loops of whoever started it.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(verdict_of, seeds, chunksize=SEEDS_AT_ONCE)
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+    try:
+        with _no_interrupts():
+            found = pool.map(verdict_of, seeds, chunksize=SEEDS_AT_ONCE)
+        yield from found
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """
+    Processes that are started here keep this mask. A terminal's Ctrl-C goes to all of them at once, and it is for the first one
+    only: a pool whose processes die answers with a thread's traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Figures(Struct, frozen=True):
