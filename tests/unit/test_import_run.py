@@ -16,7 +16,7 @@ from z0.domain.commands import AddBudget, CreateEntity, Read
 from z0.domain.outcome import Outcome
 from z0.imports.build import RowCommands
 from z0.imports.doors import Decided, Listener
-from z0.imports.errors import MappingError
+from z0.imports.errors import MappingError, SourceError
 from z0.imports.load import load
 from z0.imports.run import Job, prepare, run
 from z0.imports.tally import Tally
@@ -112,6 +112,13 @@ async def test_bad_rows_are_reported_with_lines(job: Job) -> None:
         (11, "column n: is negative: -1"),
         (32, "column n: is no whole number: 'x'"),
     ]
+
+
+async def test_bad_rows_that_cannot_be_written_down_stop_it_with_words(job: Job, tmp_path: Path) -> None:
+    """A report without them would be worth nothing."""
+    async with MemoryLedger() as ledger:
+        with pytest.raises(SourceError, match=r"bad rows cannot be written to .*/gone/f\.jsonl: No such file or directory"):
+            await run(prepare(replace(job, rejected=tmp_path / "gone" / "f.jsonl")), MemoryDoor(ledger), Tally())
 
 
 def test_the_trace_ends_now_and_stays_there(job: Job) -> None:

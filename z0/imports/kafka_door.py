@@ -62,7 +62,7 @@ class KafkaDoor:
             self._outcomes = await self._connect()
         except KafkaError as error:
             await self.__aexit__()
-            raise DoorError(f"Kafka at {self._servers}: {error!r}") from None
+            raise DoorError(f"Kafka does not answer ({error}); start the stack with `z0 up`, or correct Z0_KAFKA") from None
         self._outcomes.start_at(self._began(self._outcomes.end))
         await self._remember(self._outcomes)
         self._following = asyncio.create_task(self._follow(self._outcomes))

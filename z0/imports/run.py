@@ -16,7 +16,7 @@ from typing import IO, Final
 
 from z0.imports.build import Builder, RowCommands, Where
 from z0.imports.doors import Door
-from z0.imports.errors import MappingError
+from z0.imports.errors import MappingError, SourceError
 from z0.imports.kept import keep_first, key_of, shift_ms
 from z0.imports.load import Loaded
 from z0.imports.scan import Scan, scan
@@ -98,7 +98,7 @@ async def run(prepared: Prepared, door: Door, tally: Tally, stop: asyncio.Event 
 
     Raises:
         DoorError: the ledger cannot be reached, or refuses this client.
-        SourceError: the file broke off.
+        SourceError: the file broke off, or bad rows cannot be written.
     """
     job = prepared.job
     tally.rows_total = min(prepared.scan.rows, job.rows_max or prepared.scan.rows)
@@ -154,9 +154,15 @@ class Rejects:
 
     def add(self, bad: BadRow) -> None:
         # Written anew: a second run reports the same rows again.
-        self._file = self._file or self._path.open("w", encoding="utf-8")
+        self._file = self._file or self._opened()
         self._file.write(json.dumps({"line": bad.line, "reason": bad.reason, "row": bad.preview}) + "\n")
         self._file.flush()  # a kill must not lose what the report points to
+
+    def _opened(self) -> IO[str]:
+        try:
+            return self._path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise SourceError(f"bad rows cannot be written to {self._path}: {error.strerror}") from error
 
     def close(self) -> None:
         if self._file is not None:
