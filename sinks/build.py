@@ -13,7 +13,7 @@ from sinks.policy import policy_of, prompt_policy_of
 from sinks.reading import SelectiveReader, SteppingReader
 from sinks.runner import Runner
 from z0.config import Config
-from z0.errors import SettingsError
+from z0.errors import Z0Error
 from z0.log.validity import Position
 from z0.names import SINK_ARCHIVE, SINK_CLICKHOUSE, SINK_CONFIGS, SINK_POSTGRES
 
@@ -55,10 +55,10 @@ def sink_of(config: Config, name: str) -> Sink:
     The sink of a name.
 
     Raises:
-        SettingsError: there is none.
+        Z0Error: there is none.
     """
     if name not in SINKS:
-        raise SettingsError([f"there is no sink {name!r}; there are {', '.join(SINKS)}"])
+        raise Z0Error(f"there is no sink {name!r}; there are {', '.join(SINKS)}")
     return SINKS[name](config)
 
 

@@ -3,8 +3,20 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
+
+from api.keys import KeyRecord, Mode, Scope
+from z0.cli.main import app
+from z0.cli.tenants import create_key, revoke_key
+from z0.client.memory import MemoryLedger
+from z0.errors import Z0Error
+
+SLOW = ("pydantic", "aiokafka", "aiohttp", "starlette", "faust", "boto3", "psycopg", "pyarrow", "z0.client", "z0.config")
 
 
 def z0(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -37,3 +49,74 @@ def test_help_is_there_for_every_command() -> None:
     done = z0("--help")
     assert done.returncode == 0
     assert all(name in done.stdout for name in ("up", "down", "status", "import", "demo", "bench", "tenant", "key", "verify"))
+
+
+def test_help_waits_for_no_room() -> None:
+    """Rooms are imported when a command runs: the settings and Kafka's client alone were more than half a second."""
+    code = f"import sys, z0.cli.main; print([name for name in {SLOW} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
+def commands(of: object, path: str = "z0") -> Iterator[tuple[str, str]]:
+    """Every command with its help text."""
+    for name, command in getattr(of, "commands", {}).items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command.help or ""
+
+
+def test_every_command_shows_how_it_is_typed() -> None:
+    """An example is read before the options are."""
+    found = dict(commands(typer.main.get_command(app)))
+    assert "z0 bench engine" in found
+    assert [path for path, text in found.items() if "Example" not in text or path not in text] == []
+
+
+def test_the_version_is_told() -> None:
+    """The first thing that a report of a bug needs."""
+    assert CliRunner().invoke(app, ["--version"]).output == "z0 0.1.0\n"
+
+
+def test_kafka_tool_explains_itself_and_says_where_its_tools_come_from(tmp_path: Path) -> None:
+    """Java would look for a class `--help`, and for its tools in a folder that is not there."""
+    told = z0("kafka-tool", "--help")
+    assert told.returncode == 0
+    assert "z0 kafka-tool ConsoleConsumer" in told.stdout
+    done = z0("kafka-tool", "TopicCommand", "--list", Z0_HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert "`z0 up --servers` fetches it" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "engine --commands 0",
+        "engine --accounts 0",
+        "engine --partitions 0",
+        "door --commands 0",
+        "door --rounds 0",
+    ],
+)
+def test_a_measurement_of_nothing_is_refused_before_it_begins(arguments: str) -> None:
+    """It would end in a division by nothing, or never."""
+    done = z0("bench", *arguments.split())
+    assert done.returncode == 2
+    assert "greater than or equal to 1" in done.stderr
+
+
+def test_a_sink_that_is_none_is_no_setting() -> None:
+    """Nothing in the environment would correct it."""
+    done = z0("sink", "mysql")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: there is no sink 'mysql'; there are postgres, ")
+
+
+async def test_a_tenant_and_a_key_that_are_none_are_told_so() -> None:
+    """With what makes them, in place of the words of an outcome."""
+    async with MemoryLedger() as ledger:
+        with pytest.raises(Z0Error, match="there is no tenant nobody; `z0 tenant create nobody` makes it"):
+            await create_key(ledger, "nobody", KeyRecord(hash="", mode=Mode.LIVE, scopes=[Scope.READ]))
+        with pytest.raises(Z0Error, match="tenant nobody has no key key_1"):
+            await revoke_key(ledger, "nobody", "key_1")

@@ -1,6 +1,7 @@
 """`z0 config` without servers: what a person may type."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,18 @@ def test_whose_settings_are_asked_for_must_be_clear() -> None:
         done = CliRunner().invoke(app, ["config", "effective", *arguments])
         assert isinstance(done.exception, Z0Error)
         assert word in str(done.exception)
+
+
+@pytest.mark.parametrize("columns", [60, 200])
+def test_a_list_is_as_wide_as_its_window(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """Lines of a fixed width are torn to pieces by a narrow one."""
+    routes = {"candidates": [{"tool_id": "tool_1"}]}
+    monkeypatch.setattr("z0.cli.configs._book", lambda: book(version(routes, "routing", tenant="tenant_acme")))
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a window, for what asks
+    monkeypatch.setenv("COLUMNS", str(columns))
+    done = CliRunner().invoke(app, ["config", "list", "--at", str(NOW)])
+    assert done.exit_code == 0
+    assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", done.output).splitlines())) <= columns
 
 
 def test_a_person_is_shown_what_holds_for_an_entity(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,11 @@ def register(app: typer.Typer) -> None:
         workers: int = typer.Option(1, min=1, help="Processes that serve; each has its own connections to the ledger."),
         access_log: bool = typer.Option(False, "--access-log", help="Write one line per request."),
     ) -> None:
-        """Run the HTTP API until it is told to stop (Ctrl-C or SIGTERM)."""
+        """
+        Run the HTTP API until it is told to stop (Ctrl-C or SIGTERM).
+
+        Example: `Z0_API_PORT=8080 z0 api --workers 2`
+        """
         from api.main import serve as run
         from z0.config import from_env
 

@@ -26,9 +26,9 @@ def register(app: typer.Typer) -> None:
 
 @bench.command()
 def engine(
-    commands: Annotated[int, typer.Option(help="Commands, encoded before.")] = 400_000,
-    accounts: Annotated[int, typer.Option(help="Accounts they are spread over.")] = 1_000,
-    partitions: Annotated[int, typer.Option(help="Engines that share the one event loop, as in a worker.")] = 8,
+    commands: Annotated[int, typer.Option(min=1, help="Commands, encoded before.")] = 400_000,
+    accounts: Annotated[int, typer.Option(min=1, help="Accounts they are spread over.")] = 1_000,
+    partitions: Annotated[int, typer.Option(min=1, help="Engines that share the one event loop, as in a worker.")] = 8,
     profile: Annotated[bool, typer.Option("--profile", help="Where the time goes, behind the figures on stderr.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -48,9 +48,9 @@ def engine(
 
 @bench.command()
 def decide(
-    commands: Annotated[int, typer.Option(help="Commands to preload.")] = 200_000,
-    accounts: Annotated[int, typer.Option(help="Accounts they are spread over.")] = 1_000,
-    peer_commands: Annotated[int, typer.Option(help="Events for the idiomatic Faust worker; 0: leave it out.")] = 30_000,
+    commands: Annotated[int, typer.Option(min=1, help="Commands to preload.")] = 200_000,
+    accounts: Annotated[int, typer.Option(min=1, help="Accounts they are spread over.")] = 1_000,
+    peer_commands: Annotated[int, typer.Option(min=0, help="Events for the idiomatic Faust worker; 0: leave it out.")] = 30_000,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -70,10 +70,12 @@ def decide(
 @bench.command()
 def latency(
     door: Annotated[Door, typer.Option(help="Which way in.")] = Door.DIRECT,
-    rate: Annotated[int, typer.Option(help="Commands a second, due at fixed times.")] = 5_000,
-    seconds: Annotated[float, typer.Option(help="How long, after warming up.")] = 20,
-    warm_up: Annotated[float, typer.Option(help="Seconds before anything is counted: a new broker is three times slower.")] = 12,
-    accounts: Annotated[int, typer.Option(help="Accounts they are spread over.")] = 1_000,
+    rate: Annotated[int, typer.Option(min=1, help="Commands a second, due at fixed times.")] = 5_000,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long, after warming up.")] = 20,
+    warm_up: Annotated[
+        float, typer.Option(min=0, help="Seconds before anything is counted: a new broker is three times slower.")
+    ] = 12,
+    accounts: Annotated[int, typer.Option(min=1, help="Accounts they are spread over.")] = 1_000,
     hot: Annotated[bool, typer.Option("--hot", help="Nothing but reservations, all against one single account.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -94,14 +96,14 @@ def latency(
 
 @bench.command()
 def http(
-    rate: Annotated[int, typer.Option(help="Single decisions a second, due at fixed times.")] = 800,
-    seconds: Annotated[float, typer.Option(help="How long, after warming up.")] = 20,
-    warm_up: Annotated[float, typer.Option(help="Seconds before anything is counted.")] = 12,
-    accounts: Annotated[int, typer.Option(help="Accounts they are spread over.")] = 1_000,
-    batch: Annotated[int, typer.Option(help="Commands in a batch.")] = 100,
-    batch_clients: Annotated[int, typer.Option(help="Clients that send batches, one after the other each.")] = 4,
-    batch_seconds: Annotated[float, typer.Option(help="How long they do.")] = 15,
-    api_workers: Annotated[int, typer.Option(help="Processes of the API.")] = 1,
+    rate: Annotated[int, typer.Option(min=1, help="Single decisions a second, due at fixed times.")] = 800,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long, after warming up.")] = 20,
+    warm_up: Annotated[float, typer.Option(min=0, help="Seconds before anything is counted.")] = 12,
+    accounts: Annotated[int, typer.Option(min=1, help="Accounts they are spread over.")] = 1_000,
+    batch: Annotated[int, typer.Option(min=1, help="Commands in a batch.")] = 100,
+    batch_clients: Annotated[int, typer.Option(min=1, help="Clients that send batches, one after the other each.")] = 4,
+    batch_seconds: Annotated[float, typer.Option(min=0.1, help="How long they do.")] = 15,
+    api_workers: Annotated[int, typer.Option(min=1, help="Processes of the API.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -120,7 +122,7 @@ def http(
 
 @bench.command()
 def recovery(
-    entities: Annotated[int, typer.Option(help="Entities, each with money and every tenth with a hold.")] = 1_000_000,
+    entities: Annotated[int, typer.Option(min=1, help="Entities, each with money and every tenth with a hold.")] = 1_000_000,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -139,13 +141,13 @@ def recovery(
 
 @bench.command()
 def peers(
-    accounts: Annotated[int, typer.Option(help="Accounts the work is spread over.")] = 1_000,
-    seconds: Annotated[float, typer.Option(help="How long each loop is measured.")] = 10,
-    warm_up: Annotated[float, typer.Option(help="Seconds before an open loop is counted.")] = 12,
-    rate: Annotated[int, typer.Option(help="Commands a second of the open loops of ours and Postgres.")] = 10_000,
-    topic_rate: Annotated[int, typer.Option(help="The same from topic to topic, of ours and Kafka Streams.")] = 5_000,
-    catch_up: Annotated[int, typer.Option(help="Commands that are on the topic before the start.")] = 200_000,
-    faust_commands: Annotated[int, typer.Option(help="The same for Faust.")] = 20_000,
+    accounts: Annotated[int, typer.Option(min=1, help="Accounts the work is spread over.")] = 1_000,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each loop is measured.")] = 10,
+    warm_up: Annotated[float, typer.Option(min=0, help="Seconds before an open loop is counted.")] = 12,
+    rate: Annotated[int, typer.Option(min=1, help="Commands a second of the open loops of ours and Postgres.")] = 10_000,
+    topic_rate: Annotated[int, typer.Option(min=1, help="The same from topic to topic, of ours and Kafka Streams.")] = 5_000,
+    catch_up: Annotated[int, typer.Option(min=1, help="Commands that are on the topic before the start.")] = 200_000,
+    faust_commands: Annotated[int, typer.Option(min=1, help="The same for Faust.")] = 20_000,
     only: Annotated[list[Peer] | None, typer.Option(help="Only these; give it again for each.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -174,8 +176,8 @@ def peers(
 
 @bench.command()
 def door(
-    commands: Annotated[int, typer.Option(help="Commands in one frame.")] = 10,
-    rounds: Annotated[int, typer.Option(help="Round trips.")] = 5_000,
+    commands: Annotated[int, typer.Option(min=1, help="Commands in one frame.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="Round trips.")] = 5_000,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -190,8 +192,8 @@ def door(
 
 @bench.command()
 def rolling(
-    entities: Annotated[int, typer.Option(help="Entities over which the load goes, in turn.")] = 100_000,
-    rate: Annotated[int, typer.Option(help="Commands a second, due at fixed times.")] = 500,
+    entities: Annotated[int, typer.Option(min=1, help="Entities over which the load goes, in turn.")] = 100_000,
+    rate: Annotated[int, typer.Option(min=1, help="Commands a second, due at fixed times.")] = 500,
     cold: Annotated[bool, typer.Option("--cold", help="End the old process before the new one starts.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -15,13 +15,11 @@ from uuid import uuid4
 
 import typer
 from msgspec import Raw
-from rich.console import Console
 from rich.table import Table
 
 from api.keys import is_tenant_name, tenant_entity_id
+from z0.cli.screen import screen
 from z0.clock import SystemClock
-from z0.config import from_env
-from z0.configs.history import Period
 from z0.domain.answer import Answer
 from z0.domain.commands import TIMESTAMP_MAX, PutConfig
 from z0.domain.config import PLATFORM_TENANT, encode_version
@@ -32,6 +30,7 @@ from z0.errors import Z0Error
 
 if TYPE_CHECKING:
     from z0.configs import Book
+    from z0.configs.history import Period
 
 TIMEOUT_MS = 15_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -112,7 +111,11 @@ def get(
     every: Annotated[bool, typer.Option("--all", help="Every version, and when each is in force.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the version that is in force, now or at a moment: `z0 config get cfg_daily --at 2027-01-01T00:00:00Z`."""
+    """
+    Show the version that is in force, now or at a moment.
+
+    Examples: `z0 config get cfg_daily --at 2027-01-01T00:00:00Z`, `z0 config get cfg_daily --all`
+    """
     _ledger(config_id)
     at_ms = _moment_or_now(at)
     book = _book()
@@ -134,7 +137,11 @@ def list_(
     at: At = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the versions that are in force, now or at a moment: `z0 config list --tenant acme --type cap`."""
+    """
+    List the versions that are in force, now or at a moment.
+
+    Example: `z0 config list --tenant acme --type cap`
+    """
     whose = _tenant(tenant, platform) if tenant or platform else None
     at_ms = _moment_or_now(at)
     found = [
@@ -150,7 +157,7 @@ def list_(
     for version, start_ms, end_ms in found:
         names = (version.id, str(version.version), version.type, version.scope, version.applies_to, version.tenant_id)
         table.add_row(*names, _text(start_ms), _text(end_ms), version.name or "")
-    Console(width=150).print(table)
+    screen().print(table)
 
 
 def effective(
@@ -187,7 +194,7 @@ def read_settings_text(given: str) -> Raw:
     """
     if given == "-":
         text = typer.get_text_stream("stdin").read()
-    elif given.lstrip().startswith("{"):
+    elif given.lstrip().startswith(("{", "[", '"')):
         text = given
     else:
         text = _file(given)
@@ -267,6 +274,7 @@ def _ledger(config_id: str) -> str:
 
 def _submit(command: PutConfig) -> Answer:
     from z0.client import connect
+    from z0.config import from_env
 
     async def run() -> Answer:
         async with connect(from_env()) as ledger:
@@ -284,25 +292,28 @@ def _check(answer: Answer, command: PutConfig) -> None:
 
 
 def _book() -> "Book":
+    from z0.config import from_env
     from z0.configs.reader import read_book
 
     return asyncio.run(read_book(from_env().kafka_servers))
 
 
-def _in_force(book: "Book", at_ms: int) -> Iterator[Period]:
+def _in_force(book: "Book", at_ms: int) -> Iterator["Period"]:
     for config_id in sorted(book.ids()):
         period = book.history(config_id).at(at_ms)
         if period is not None:
             yield period
 
 
-def _all(book: "Book", config_id: str) -> Iterator[Period]:
+def _all(book: "Book", config_id: str) -> Iterator["Period"]:
     """Every version in turn with the time in which it is in force; one that is overtaken before its time has none."""
+    from z0.configs.history import Period
+
     history = book.history(config_id)
     for version in history:
         yield history.period(version.version) or Period(version, version.effective_at, version.effective_at)
 
 
-def _shown(period: Period) -> dict[str, Any]:
+def _shown(period: "Period") -> dict[str, Any]:
     version: dict[str, Any] = json.loads(encode_version(period.version))
     return version | {"since": _text(period.start_ms), "until": _text(period.end_ms) or None}

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from z0.cli.screen import screen
+
 if TYPE_CHECKING:
     from z0.client import Ledger
     from z0.config import Config
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from z0.stack import Report
 
 INTERRUPTED = 130
-WIDE = 170
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +44,7 @@ def demo(
     from z0 import stack
     from z0.config import from_env
 
-    config, console = from_env(), _console(as_json)
+    config, console = from_env(), screen(stderr=as_json)
     report = _reporter(console)
     result, interrupted = None, False
     try:
@@ -88,12 +89,6 @@ async def _play(config: "Config", run_id: str, rows: int | None, console: Consol
 
     async with connect(config) as ledger:
         return await run(config, CommandLineOperator(ledger), run_id=run_id, rows=rows, console=console)
-
-
-def _console(to_stderr: bool) -> Console:
-    """As wide as the terminal; into a pipe as wide as the tables, for grep."""
-    console = Console(stderr=to_stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=to_stderr, highlight=False, width=WIDE)
 
 
 def _show(result: "Result", config: "Config", console: Console, as_json: bool) -> None:

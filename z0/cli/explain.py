@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from z0.cli.screen import screen
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from z0.receipts import History, Receipt
     from z0.receipts.receipt import Side
 
-WIDE = 140
 SUMS = ("deposited", "credits", "transferred_in", "spent", "transferred_out", "reserved", "available")
 
 
@@ -119,10 +120,8 @@ _HISTORIES = {From.LOG: _log, From.POSTGRES: _postgres}
 
 
 def _show(receipt: "Receipt") -> None:
-    from rich.console import Console
 
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=WIDE)
+    console = screen()
     good = receipt.outcome in (None, "accepted")
     said = receipt.outcome or "by time: no command asked for it"
     console.print(f"[bold]{receipt.id}[/]  [{'green' if good else 'yellow'}]{said}[/]", end="")

@@ -9,8 +9,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from z0.config import from_env
-
 if TYPE_CHECKING:
     from sinks.postgres.reconcile import Finding, Piece
 
@@ -30,9 +28,12 @@ def reconcile(
     All facts that are in the log at the call are compared, as soon as Postgres has them. Exit code 0: all fit; 1: there are
     findings, or Postgres was too far behind to tell: it did not have so many records in time (`behind`), or may still get so
     many named facts (`waiting`).
+
+    Examples: `z0 reconcile`, `z0 reconcile --wait-s 120 --json`
     """
     from sinks.counts import log_ends
     from sinks.postgres.reconcile import Reconciliation, run
+    from z0.config import from_env
 
     config = from_env()
     checked = findings = waiting = 0

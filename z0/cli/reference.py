@@ -15,7 +15,11 @@ def reference(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 where a page is behind the code.")] = False,
     folder: Annotated[Path | None, typer.Option("--folder", help="Where the pages are; by default docs/reference.")] = None,
 ) -> None:
-    """Write docs/reference from the code, or check that it is up to date."""
+    """
+    Write docs/reference from the code, or check that it is up to date.
+
+    Examples: `z0 reference`, `z0 reference --check`
+    """
     from z0.reference import FOLDER, pages, stale
 
     where = folder or FOLDER

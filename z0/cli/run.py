@@ -12,7 +12,11 @@ def register(app: typer.Typer) -> None:
 
 
 def worker() -> None:
-    """Run one worker: it owns some partitions, decides their commands, and serves the direct door."""
+    """
+    Run one worker: it owns some partitions, decides their commands, and serves the direct door.
+
+    Example: `Z0_WORKER_ID=worker-2 Z0_DOOR_PORT=18082 z0 worker`
+    """
     from streams.worker import run_worker
     from z0.config import from_env
 
@@ -20,7 +24,11 @@ def worker() -> None:
 
 
 def migrate() -> None:
-    """Create the topics, the tables of Postgres and ClickHouse, and the bucket; run again, it changes nothing."""
+    """
+    Create the topics, the tables of Postgres and ClickHouse, and the bucket; run again, it changes nothing.
+
+    Example: `Z0_PARTITIONS=64 z0 migrate`
+    """
     from sinks.migrate import migrate as migrate_stores
     from z0.config import from_env
     from z0.log.topics import migrate_topics

@@ -5,7 +5,6 @@ Does not own: doing it (`z0.stack`). Rooms are imported when a command runs, so 
 """
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,6 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from z0.cli.screen import screen
+
 if TYPE_CHECKING:
     from z0.stack import ProgramStatus, Report
 
@@ -23,7 +24,6 @@ Name = Annotated[str, typer.Argument(help="A program, as `z0 status` names it.",
 Lines = Annotated[int, typer.Option("-n", "--lines", min=1, help="How many lines from the end.")]
 Tool = Annotated[str, typer.Argument(help="The tool's class.", show_default=False)]
 PASS_ALL_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
-WIDE = 160
 COLOURS = {"ready": "green", "given": "green", "starting": "yellow", "stopped": "dim"}
 
 
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
     """Add the stack's commands."""
     for command in (up, down, status, restart, logs):
         app.command()(command)
-    # no --help of its own: it belongs to the tool
+    # no --help of its own behind the tool's name: there it belongs to the tool
     app.command(name="kafka-tool", context_settings={**PASS_ALL_ON, "help_option_names": []})(kafka_tool)
 
 
@@ -120,6 +120,9 @@ def kafka_tool(context: typer.Context, tool: Tool) -> None:
     """
     import os
 
+    if tool in ("--help", "-h"):
+        typer.echo(context.get_help())
+        return
     from z0 import config
     from z0.stack import kafka
 
@@ -149,14 +152,14 @@ def _progress() -> Iterator["Report"]:
 
 def _show(programs: Sequence["ProgramStatus"]) -> None:
     # addresses are to be copied: folded where the window is narrow, never cut off
-    table = Table("program", "state", Column("address", overflow="fold"), "pid", "uptime", "memory", box=None, pad_edge=False)
+    name, address = Column("program", no_wrap=True, min_width=15), Column("address", overflow="fold")
+    table = Table(name, "state", address, "pid", "uptime", "memory", box=None, pad_edge=False)
     for program in programs:
         colour = COLOURS.get(program.state, "red") if program.fine else "red"
         state = f"[{colour}]{program.state}[/]"
         pid = str(program.pid or "")
         table.add_row(program.name, state, escape(program.address), pid, _time(program.uptime_s), _memory(program.memory_bytes))
-    # into a pipe: as wide as needed, for grep
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    console = screen()
     console.print(table)
     if not any(program.wanted for program in programs):
         console.print("\nNothing was started; start it with `z0 up`.")

@@ -9,14 +9,13 @@ interrupted can be given again.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 import typer
 from msgspec import Raw
 
 from api.keys import KeyRecord, Mode, Scope, hash_key, is_tenant_name, key_entity_id, make_key, tenant_entity_id
-from z0.client.ports import Ledger
 from z0.clock import Clock, SystemClock
 from z0.domain.answer import Answer
 from z0.domain.commands import CreateEntity, Read, UpdateEntity
@@ -24,6 +23,9 @@ from z0.domain.entity import Changes, Status
 from z0.domain.ids import EntityType, entity_type, ledger_id
 from z0.domain.outcome import MEANINGS, Outcome
 from z0.errors import Z0Error
+
+if TYPE_CHECKING:
+    from z0.client.ports import Ledger
 
 T = TypeVar("T")
 DAY_MS = 24 * 3600 * 1000
@@ -38,7 +40,7 @@ class MadeKey(NamedTuple):
     record: KeyRecord
 
 
-async def create_tenant(ledger: Ledger, name: str) -> bool:
+async def create_tenant(ledger: "Ledger", name: str) -> bool:
     """
     Create a tenant; False where it exists already.
 
@@ -55,7 +57,7 @@ async def create_tenant(ledger: Ledger, name: str) -> bool:
     return not answer.repeated
 
 
-async def create_key(ledger: Ledger, tenant_name: str, wanted: KeyRecord) -> MadeKey:
+async def create_key(ledger: "Ledger", tenant_name: str, wanted: KeyRecord) -> MadeKey:
     """
     Make a key for a tenant; `wanted` says everything but the hash.
 
@@ -64,7 +66,10 @@ async def create_key(ledger: Ledger, tenant_name: str, wanted: KeyRecord) -> Mad
     """
     tenant = _tenant_id(tenant_name)
     read = Read(id=f"read-{tenant}", tenant_id=tenant, ledger_id=ledger_id(tenant))
-    _accepted(await ledger.submit(read, timeout_ms=TIMEOUT_MS), f"tenant {tenant_name}")
+    answer = await ledger.submit(read, timeout_ms=TIMEOUT_MS)
+    if answer.outcome is Outcome.UNKNOWN_ENTITY:
+        raise Z0Error(f"there is no tenant {tenant_name}; `z0 tenant create {tenant_name}` makes it")
+    _accepted(answer, f"tenant {tenant_name}")
     key = make_key(tenant_name, wanted.mode)
     key_hash = hash_key(key)
     record = msgspec.structs.replace(wanted, hash=key_hash)
@@ -74,7 +79,7 @@ async def create_key(ledger: Ledger, tenant_name: str, wanted: KeyRecord) -> Mad
     return MadeKey(key, key_id, record)
 
 
-async def revoke_key(ledger: Ledger, tenant_name: str, key_id: str) -> None:
+async def revoke_key(ledger: "Ledger", tenant_name: str, key_id: str) -> None:
     """
     Revoke a key for good; the API stops accepting it within five seconds.
 
@@ -89,7 +94,10 @@ async def revoke_key(ledger: Ledger, tenant_name: str, key_id: str) -> None:
         ledger_id=ledger_id(key_id),
         changes=Changes(status=Status.DELETED),
     )
-    _accepted(await ledger.submit(command, timeout_ms=TIMEOUT_MS), f"key {key_id} of tenant {tenant_name}")
+    answer = await ledger.submit(command, timeout_ms=TIMEOUT_MS)
+    if answer.outcome is Outcome.UNKNOWN_ENTITY:
+        raise Z0Error(f"tenant {tenant_name} has no key {key_id}; `z0 key create` showed the id beside the key")
+    _accepted(answer, f"key {key_id} of tenant {tenant_name}")
 
 
 def register(app: typer.Typer) -> None:
@@ -112,7 +120,11 @@ def _tenant_commands(tenants: typer.Typer) -> None:
         name: str = typer.Argument(help="Letters, digits, - and _; it becomes part of every key."),
         as_json: bool = typer.Option(False, "--json", help="Print JSON."),
     ) -> None:
-        """Create a tenant; says so where it exists."""
+        """
+        Create a tenant; says so where it exists.
+
+        Example: `z0 tenant create acme`
+        """
         created = _run(lambda ledger: create_tenant(ledger, name))
         text = f"tenant {name} created" if created else f"tenant {name} exists"
         _print({"tenant_id": _tenant_id(name), "name": name, "created": created}, text, as_json)
@@ -128,7 +140,11 @@ def _key_commands(keys: typer.Typer) -> None:
         expires_days: int | None = typer.Option(None, min=1, help="Days until it expires; never, where it is not given."),
         as_json: bool = typer.Option(False, "--json", help="Print JSON."),
     ) -> None:
-        """Make a key and print it, once."""
+        """
+        Make a key and print it, once.
+
+        Examples: `z0 key create --tenant acme`, `z0 key create --tenant acme --scopes read --expires-days 90 --json`
+        """
         wanted = KeyRecord(
             hash="", mode=mode, scopes=parse_scopes(scopes), expires_at=expiry(expires_days, SystemClock()), name=name
         )
@@ -143,7 +159,11 @@ def _key_commands(keys: typer.Typer) -> None:
         tenant: str = typer.Option(..., help="Name of the tenant."),
         as_json: bool = typer.Option(False, "--json", help="Print JSON."),
     ) -> None:
-        """Revoke a key for good."""
+        """
+        Revoke a key for good.
+
+        Example: `z0 key revoke key_dd16035f... --tenant acme` with the whole id
+        """
         _run(lambda ledger: revoke_key(ledger, tenant, key_id))
         _print({"key_id": key_id, "revoked": True}, f"{key_id} is revoked; it stops working within five seconds", as_json)
 
@@ -181,7 +201,7 @@ def _json(value: Any) -> Raw:
     return Raw(msgspec.json.encode(value))
 
 
-def _run(work: Callable[[Ledger], Awaitable[T]]) -> T:
+def _run(work: Callable[["Ledger"], Awaitable[T]]) -> T:
     from z0.client import connect
     from z0.config import from_env
 

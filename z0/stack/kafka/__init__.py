@@ -113,8 +113,15 @@ def _small(replicas: int) -> Mapping[str, str | int]:
 
 
 def tool_command(config: Config, tool: str) -> tuple[str, ...]:
-    """The command line of one of Kafka's console tools, for example `ConsoleConsumer` or `TopicCommand`."""
+    """
+    The command line of one of Kafka's console tools, for example `ConsoleConsumer` or `TopicCommand`.
+
+    Raises:
+        StackError: Kafka's jars were not fetched yet.
+    """
     home = layout.of(config).data("kafka")
+    if not jars.libs(home).is_dir():
+        raise StackError(f"there is no Kafka in {home} yet, and its tools come with it: `z0 up --servers` fetches it")
     packages = {"ConsoleConsumer": "org.apache.kafka.tools.consumer"}
     return _command(home, f"{packages.get(tool, 'org.apache.kafka.tools')}.{tool}")
 
