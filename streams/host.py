@@ -7,11 +7,12 @@ broken log stops the worker: a person must look.
 
 import asyncio
 import logging
+from asyncio import Future
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import TopicPartition
 
 from streams.lease import GroupLease
 from streams.transport import FetchedCommands
@@ -26,8 +27,10 @@ from z0.domain.outcome import Outcome
 from z0.log.engine import Host, Limits, PartitionEngine, Ports
 from z0.log.inbox import CommandBatch, DirectGroup
 from z0.log.index import CommandIndex, RocksIndex
-from z0.log.kafka import KafkaLog, KafkaOutbox, new_producer, send_batch
+from z0.log.kafka import KafkaLog, KafkaOutbox, connect_producer
 from z0.log.ports import Appended, CommandBounds
+from z0.log.producer import BatchProducer
+from z0.log.topics import topics
 from z0.names import COMMANDS, OWNERS
 
 logger = logging.getLogger(__name__)
@@ -45,7 +48,7 @@ class EngineHost:
         self._index_folder = index_folder
         self._log = KafkaLog(config.kafka_servers)
         self._configs = ConfigReader(config.kafka_servers)
-        self._producer: AIOKafkaProducer | None = None
+        self._producer: BatchProducer | None = None  # of all but facts, which must not wait behind snapshots
         self._engines: dict[int, PartitionEngine] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._epochs: dict[int, int] = {}  # as announced
@@ -61,8 +64,7 @@ class EngineHost:
         """Connect the producers, and read all configs: no engine decides without them."""
         await self._log.start()
         await self._configs.start()
-        self._producer = new_producer(self._config.kafka_servers)
-        await self._producer.start()
+        self._producer = await connect_producer(self._config.kafka_servers, *(topic.name for topic in topics(self._config)))
 
     async def close(self) -> None:
         """Give everything up and disconnect."""
@@ -72,10 +74,10 @@ class EngineHost:
         if self._producer is not None:
             await self._producer.stop()
 
-    async def send_batch(self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]]) -> Appended:
-        """One batch of snapshots on its changelog."""
+    def send_batch(self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]]) -> "Future[Appended]":
+        """One batch of snapshots on its changelog; those of a partition land in the order of the calls."""
         assert self._producer is not None, "connected"
-        return await send_batch(self._producer, topic, partition, records)
+        return self._producer.append(TopicPartition(topic, partition), records)
 
     # Partitions ----------------------------------------------------------------------------------
 
@@ -158,13 +160,15 @@ class EngineHost:
         """
         serving = [partition for partition, engine in self._engines.items() if engine.is_serving]
         if self.lease.holds():
-            for partition in serving:
-                await self._send_announcement(partition, self._epochs[partition])
+            said = [self._send_announcement(partition, self._epochs[partition]) for partition in serving]
+            for error in await asyncio.gather(*said, return_exceptions=True):
+                if isinstance(error, Exception):
+                    logger.info("an owner was not announced again: %r", error)
 
     async def _send_announcement(self, partition: int, epoch: int) -> None:
         assert self._producer is not None, "connected"
         owner = Owner(partition, epoch, self.address, self._config.worker_id)
-        await self._producer.send_and_wait(OWNERS, key=b"%d" % partition, value=encode_owner(owner), partition=0)
+        await self._producer.append(TopicPartition(OWNERS, 0), [(b"%d" % partition, encode_owner(owner))])
 
     async def _rewind(self, partition: int) -> None:
         if self.rewind is not None:

@@ -7,7 +7,7 @@ the current event's partition, costs one producer call per key, and a failed sen
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import faust
 from faust.types import TP
@@ -16,8 +16,8 @@ from tables.store import Fenced, MemoryStore, RocksStore, claim_key, pack
 from z0.cut import cut
 from z0.errors import EpochDead
 from z0.log.ports import Appended
+from z0.log.producer import RECORDS_BYTES_MAX
 
-SAVE_BYTES_MAX: Final = 4 * 1024 * 1024  # half of what a record batch takes; one entity is smaller by far
 # (topic, partition, records) -> where the batch landed
 SendBatch = Callable[[str, int, Sequence[tuple[bytes, bytes]]], Awaitable[Appended]]
 
@@ -49,7 +49,7 @@ class SnapshotWrites:
         """Write snapshots and wait for the ack; the local store has them only then."""
         # A step of large entities would not fit one record batch, and the floor would never move again.
         records_all = [(key, pack(epoch, payload)) for key, payload in payloads]
-        for records in cut(records_all, lambda record: len(record[0]) + len(record[1]), SAVE_BYTES_MAX):
+        for records in cut(records_all, lambda record: len(record[0]) + len(record[1]), RECORDS_BYTES_MAX):
             landed = await self.send_batch(self.changelog_topic_name, partition, records)
             self._check_epoch(partition, epoch)
             self.store.put_all(partition, records)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import InvalidProducerEpoch, KafkaConnectionError, MessageSizeTooLargeError, for_code
 
 from z0.config import Config
 from z0.errors import LogBroken
@@ -102,6 +102,34 @@ async def test_a_time_gives_the_first_offset_at_or_after_it(log: Log) -> None:
     assert await log.offset_at(0, first.log_time_ms + 1) == later.base_offset
     assert await log.offset_at(0, later.log_time_ms) == later.base_offset
     assert await log.offset_at(0, later.log_time_ms + LATER_MS) == end
+
+
+@pytest.mark.stack
+async def test_a_batch_that_was_given_up_and_arrives_late_is_refused(stack: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot would lie on top of the next pass's. What came after it in the same partition is not held up."""
+    topic = f"contract-{uuid.uuid4().hex}"
+    await _make(stack, topic)
+    producer = await open_producer(stack.kafka_servers, topic)
+    place, send = TopicPartition(topic, 0), producer._client.send
+    held: list[tuple[int, Any]] = []
+
+    async def hold_the_second_back(node: int, request: Any) -> Any:
+        if not held and b"held" in request._batches[0][1]:
+            held.append((node, request))
+            raise MessageSizeTooLargeError
+        return await send(node, request)
+
+    monkeypatch.setattr(producer._client, "send", hold_the_second_back)
+    first = await producer.append(place, [(b"k", b"1")])
+    given_up, after = producer.append(place, [(b"k", b"held")]), producer.append(place, [(b"k", b"2"), (b"k", b"3")])
+    landed = [first.base_offset, (await after).base_offset, (await producer.append(place, [(b"k", b"4")])).base_offset]
+    assert isinstance(given_up.exception(), MessageSizeTooLargeError)
+    late = (await send(*held[0])).partitions[place]
+    await producer.stop()
+    assert landed == [0, 1, 3]
+    assert for_code(late.error_code) is InvalidProducerEpoch
+    reader = KafkaLog(stack.kafka_servers, topic)
+    assert await reader.bounds(0) == (0, 4)
 
 
 @pytest.mark.stack

@@ -6,6 +6,7 @@ import shutil
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import Raw
 
@@ -17,7 +18,8 @@ from tests.waiting import until
 from z0.domain.commands import Confirm, GrantAccess, Read, Reserve
 from z0.domain.config import ConfigVersion, encode_version, topic_key
 from z0.domain.facts import ConfigType, Scope
-from z0.log.kafka import new_producer, send_batch, start_client
+from z0.log.kafka import start_client
+from z0.log.producer import open_producer
 from z0.log.topics import migrate_topics
 from z0.names import ACCESS_CHANGELOG, BUDGETS_CHANGELOG, CAPS_CHANGELOG, CONFIGS, LEDGERS_CHANGELOG
 
@@ -104,9 +106,8 @@ async def put_cap(cluster: Cluster) -> None:
         effective_at=0,
         settings=Raw(b'{"limits":[{"name":"all","counts":"spend","window":"total","max_count":1000}]}'),
     )
-    producer = new_producer(cluster.config.kafka_servers)
-    await start_client(producer)
-    await send_batch(producer, CONFIGS, 0, [(topic_key(cap.id, cap.version), encode_version(cap))])
+    producer = await open_producer(cluster.config.kafka_servers, CONFIGS)
+    await producer.append(TopicPartition(CONFIGS, 0), [(topic_key(cap.id, cap.version), encode_version(cap))])
     await producer.stop()
 
 

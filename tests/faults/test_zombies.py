@@ -18,7 +18,8 @@ from tests.waiting import until
 from z0.config import Config
 from z0.domain.commands import AddBudget, Command, Read, Reserve
 from z0.domain.outcome import Outcome, is_transient
-from z0.log.kafka import new_producer, new_reader, send_batch, start_client
+from z0.log.kafka import new_reader, start_client
+from z0.log.producer import BatchProducer, open_producer
 from z0.names import BUDGETS_CHANGELOG, LEDGERS_CHANGELOG
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
@@ -232,10 +233,9 @@ async def _records(reader: AIOKafkaConsumer, at: TopicPartition) -> Any:
 
 async def write_and_compact(config: Config, partition: int, account: str, stale: dict[str, bytes]) -> None:
     """What the first worker would have sent late; then the broker's cleaner is made to run over it."""
-    producer = new_producer(config.kafka_servers)
-    await start_client(producer)
+    producer = await open_producer(config.kafka_servers, *stale)
     for topic, value in stale.items():
-        await send_batch(producer, topic, partition, [(account.encode(), value)])
+        await producer.append(TopicPartition(topic, partition), [(account.encode(), value)])
         await compact_soon(config, topic)
     for topic in stale:
         await compacted(config, producer, topic, partition, account)
@@ -253,11 +253,11 @@ async def compact_soon(config: Config, topic: str) -> None:
     await admin.close()
 
 
-async def compacted(config: Config, producer: Any, topic: str, partition: int, account: str) -> None:
+async def compacted(config: Config, producer: BatchProducer, topic: str, partition: int, account: str) -> None:
     """Wait until the account's stale snapshot is its only one; other records roll the segments meanwhile."""
 
     async def so() -> bool:
-        await send_batch(producer, topic, partition, [(b"filler", pack(0, b""))])
+        await producer.append(TopicPartition(topic, partition), [(b"filler", pack(0, b""))])
         return len([key for key, _ in await records(config, topic, partition) if key == account.encode()]) == 1
 
     await until(so, f"{topic} compacted", 90)

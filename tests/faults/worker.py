@@ -173,16 +173,17 @@ async def _forge_ack(records: Any, hold_file: str) -> Any:
 
 
 async def _send_late(partition: int, records: Any, hold_file: str) -> Any:
+    from aiokafka import TopicPartition
+
     from z0.config import from_env
-    from z0.log.kafka import new_producer, send_batch
+    from z0.log.producer import open_producer
     from z0.names import FACTS
 
     while _exists(hold_file):  # noqa: ASYNC110 - a file has no event
         await asyncio.sleep(HELD_BACK_S)
-    producer = new_producer(from_env().kafka_servers)
-    await producer.start()
+    producer = await open_producer(from_env().kafka_servers, FACTS)
     try:
-        return await send_batch(producer, FACTS, partition, records)
+        return await producer.append(TopicPartition(FACTS, partition), records)
     finally:
         await producer.stop()
 

@@ -22,10 +22,10 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from z0.errors import Unreachable
 from z0.log import producer as module
-from z0.log.kafka import KafkaLog
-from z0.log.ports import Appended
+from z0.log.kafka import KafkaLog, KafkaOutbox
+from z0.log.ports import Appended, Message
 from z0.log.produce_request import BatchesLanded, Landed, ProduceBatches
-from z0.log.producer import BatchProducer
+from z0.log.producer import RECORDS_BYTES_MAX, BatchProducer
 
 TOPIC = "facts"
 TIME_MS = 1_700_000_000_000
@@ -84,6 +84,16 @@ def records_of(content: bytes) -> int:
 def sequence_of(content: bytes) -> int:
     """The sequence number of a batch's first record."""
     return int.from_bytes(content[53:57], "big")
+
+
+def epoch_of(content: bytes) -> int:
+    """The producer epoch of a batch."""
+    return int.from_bytes(content[51:53], "big")
+
+
+def numbers(broker: Broker) -> list[tuple[int, int]]:
+    """(producer epoch, sequence number) of every batch in the order of the requests."""
+    return [(epoch_of(content), sequence_of(content)) for _, batches in broker.requests for _, content in batches]
 
 
 @pytest.fixture
@@ -150,6 +160,64 @@ async def test_what_is_refused_for_now_goes_to_the_leader_of_then_byte_for_byte(
     (first, again) = broker.requests
     assert (first[0], again[0]) == (1, 2)
     assert first[1] == again[1]
+
+
+async def test_batches_of_a_partition_go_one_by_one_in_the_order_in_which_they_were_handed_in(
+    broker: Broker, producer: BatchProducer
+) -> None:
+    """The second would be refused, or be there first, where the first is sent again; the other partition waits for nobody."""
+    broker.refusals = [{0: NotLeaderForPartitionError}]
+    acks = [producer.append(at(0), [(b"k", b"v")] * count) for count in (2, 1, 3)]
+    acks.append(producer.append(at(1), [(b"k", b"v")]))
+    assert [ack.base_offset for ack in await asyncio.gather(*acks)] == [0, 2, 3, 0]
+    sent = [[(where.partition, sequence_of(content)) for where, content in batches] for _, batches in broker.requests]
+    assert sent == [[(0, 0), (1, 0)], [(0, 0)], [(0, 2)], [(0, 3)]]
+
+
+async def test_after_a_batch_that_was_given_up_the_next_begins_a_producer_epoch(broker: Broker, producer: BatchProducer) -> None:
+    """It leaves no gap, and should the one before arrive yet the broker refuses it."""
+    await producer.append(at(0), [(b"k", b"v")])
+    broker.refusals = [{0: MessageSizeTooLargeError}]
+    lost, next_ack = producer.append(at(0), [(b"k", b"v")]), producer.append(at(0), [(b"k", b"v")])
+    assert (await next_ack).base_offset == 1
+    assert isinstance(lost.exception(), MessageSizeTooLargeError)
+    await asyncio.gather(producer.append(at(0), [(b"k", b"v")]), producer.append(at(1), [(b"k", b"v")]))
+    assert numbers(broker) == [(0, 0), (0, 1), (1, 0), (1, 1), (0, 0)]
+
+
+async def test_what_nobody_waits_for_when_its_turn_comes_is_not_sent(broker: Broker, producer: BatchProducer) -> None:
+    """And leaves no gap."""
+    acks = [producer.append(at(0), [(b"k", b"%d" % n)]) for n in range(3)]
+    acks[1].cancel()
+    assert (await acks[2]).base_offset == 1
+    assert numbers(broker) == [(0, 0), (0, 1)]
+
+
+async def test_every_record_has_the_headers_of_its_batch(broker: Broker, producer: BatchProducer) -> None:
+    """A forward says where it comes from."""
+    await producer.append(at(0), [(b"a", b"1"), (b"b", b"2")], (("from", b"7"),))
+    batch = MemoryRecords(bytes(broker.requests[0][1][0][1])).next_batch()
+    assert [(record.key, list(record.headers)) for record in batch] == [(b"a", [("from", b"7")]), (b"b", [("from", b"7")])]
+
+
+async def test_what_goes_to_the_same_place_with_the_same_headers_is_one_batch(broker: Broker, producer: BatchProducer) -> None:
+    """A hostile producer can cause a dead letter with every command."""
+    headers = (("from", b"7"),)
+    forwards = [Message(TOPIC, b"k", b"%d" % n, n % 2, headers) for n in range(10)]
+    await KafkaOutbox(producer).send([*forwards, Message("letters", b"k", b"v", 0)])
+    [(_, batches)] = broker.requests
+    assert [(where, records_of(content)) for where, content in batches] == [
+        (at(0), 5),
+        (at(1), 5),
+        (TopicPartition("letters", 0), 1),
+    ]
+
+
+async def test_letters_that_outgrow_a_batch_are_several(broker: Broker, producer: BatchProducer) -> None:
+    """Or the commands that caused them would be read again for ever."""
+    large = b"x" * (RECORDS_BYTES_MAX // 2 - 100)
+    await KafkaOutbox(producer).send([Message(TOPIC, b"k", large, 0)] * 5)
+    assert [records_of(batches[0][1]) for _, batches in broker.requests] == [2, 2, 1]
 
 
 async def test_a_refusal_for_good_is_the_ack_of_that_batch_alone(broker: Broker, producer: BatchProducer) -> None:

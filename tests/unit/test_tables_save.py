@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 from faust.types import TP
 
-from tables.base import SAVE_BYTES_MAX, SnapshotWrites
+from tables.base import SnapshotWrites
 from tables.snapshots import Tables, TableSnapshots
 from tables.store import pack
 from z0.client.frames import STRETCH_BYTES_MAX
@@ -15,16 +15,17 @@ from z0.cut import cut
 from z0.errors import EpochDead
 from z0.log.claims import Floor
 from z0.log.ports import Appended
+from z0.log.producer import RECORDS_BYTES_MAX
 from z0.sim.disk import DictStore
 
 
 def test_large_entities_go_in_several_batches_none_of_which_outgrows_a_record_batch() -> None:
     """Otherwise the pass fails for ever and the floor never moves."""
     records = [(b"k%d" % n, b"x" * 256 * 1024) for n in range(50)]
-    batches = list(cut(records, lambda record: len(record[0]) + len(record[1]), SAVE_BYTES_MAX))
+    batches = list(cut(records, lambda record: len(record[0]) + len(record[1]), RECORDS_BYTES_MAX))
     assert [record for batch in batches for record in batch] == records
     assert len(batches) > 1
-    assert all(sum(len(key) + len(value) for key, value in batch) <= SAVE_BYTES_MAX for batch in batches)
+    assert all(sum(len(key) + len(value) for key, value in batch) <= RECORDS_BYTES_MAX for batch in batches)
 
 
 def test_many_large_commands_make_several_frames_and_small_ones_make_one() -> None:

@@ -1,5 +1,5 @@
 """
-The log on Kafka, by aiokafka. Owns: readers and writers of `z0.facts`, the outbox, batches for the snapshot changelogs.
+The log on Kafka, by aiokafka. Owns: readers and writers of `z0.facts`, the outbox.
 
 A partition whose epoch died moves to another producer (`z0.log.producers`).
 No transactions: they cost 25 ms a cycle back to back; an idempotent produce costs 1 ms.
@@ -8,17 +8,20 @@ No transactions: they cost 25 ms a cycle back to back; an idempotent produce cos
 import asyncio
 import logging
 from asyncio import Future
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError
 
+from z0.cut import cut
 from z0.errors import LogBroken, Unreachable
 from z0.log.pace import Pace
 from z0.log.ports import Appended, Message, Record
-from z0.log.producer import BATCH_BYTES_MAX, REQUEST_TIMEOUT_MS, BatchProducer, fill, open_producer
+from z0.log.producer import BATCH_BYTES_MAX, RECORDS_BYTES_MAX, REQUEST_TIMEOUT_MS, BatchProducer, Headers, open_producer
 from z0.log.producers import Producers
 from z0.names import FACTS
 
@@ -29,7 +32,7 @@ READ_STALL_S: Final = 30.0
 
 
 def new_producer(servers: str, **settings: Any) -> AIOKafkaProducer:
-    """An idempotent producer, acks=all, without linger: the engine batches."""
+    """aiokafka's idempotent producer, acks=all, without linger, for whoever writes single messages."""
     return AIOKafkaProducer(
         bootstrap_servers=servers,
         acks="all",
@@ -71,22 +74,17 @@ def _unreachable(error: KafkaError) -> Unreachable:
     return Unreachable(f"Kafka does not answer ({error}); start the stack with `z0 up`, or correct Z0_KAFKA")
 
 
-async def send_batch(producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]]) -> Appended:
-    """Send records as one batch and wait for the ack."""
-    return _appended(await (await producer.send_batch(_batch(producer, records), topic, partition=partition)))
+async def connect_producer(servers: str, *topics: str) -> BatchProducer:
+    """
+    A producer of whole batches for these topics.
 
-
-def _batch(producer: AIOKafkaProducer, records: Sequence[tuple[bytes, bytes]]) -> Any:
-    """Past the wrapper of aiokafka's builder, which costs as much for each record as the builder itself."""
-    batch = producer.create_batch()
-    fill(batch._builder, records)
-    batch._relative_offset = len(records)
-    batch.close()
-    return batch
-
-
-def _appended(landed: Any) -> Appended:
-    return Appended(landed.offset, landed.timestamp if landed.timestamp is not None else -1)
+    Raises:
+        Unreachable: Kafka does not answer.
+    """
+    try:
+        return await open_producer(servers, *topics)
+    except KafkaError as error:
+        raise _unreachable(error) from error
 
 
 class KafkaWriter:
@@ -110,7 +108,7 @@ class KafkaLog:
     def __init__(self, servers: str, topic: str = FACTS) -> None:
         self._servers = servers
         self.topic = topic
-        self._producers = Producers(self._new_producer)
+        self._producers = Producers(partial(connect_producer, servers, topic))
         self._pace = Pace()
         self._asker: AIOKafkaConsumer | None = None
 
@@ -125,12 +123,6 @@ class KafkaLog:
         await self._producers.stop()
         if self._asker is not None:
             await self._asker.stop()
-
-    async def _new_producer(self) -> BatchProducer:
-        try:
-            return await open_producer(self._servers, self.topic)
-        except KafkaError as error:
-            raise _unreachable(error) from error
 
     async def writer(self, partition: int) -> KafkaWriter:
         producer = await self._producers.next_of(partition)
@@ -205,14 +197,18 @@ class KafkaLog:
 
 
 class KafkaOutbox:
-    """Forwards and dead letters."""
+    """Forwards and dead letters: one batch for all that goes to the same place with the same headers."""
 
-    def __init__(self, producer: AIOKafkaProducer) -> None:
+    def __init__(self, producer: BatchProducer) -> None:
         self._producer = producer
 
     async def send(self, messages: Sequence[Message]) -> None:
+        together: dict[tuple[TopicPartition, Headers], list[tuple[bytes, bytes]]] = defaultdict(list)
+        for message in messages:
+            together[TopicPartition(message.topic, message.partition), message.headers].append((message.key, message.value))
         acks = [
-            await self._producer.send(m.topic, key=m.key, value=m.value, partition=m.partition, headers=list(m.headers))
-            for m in messages
+            self._producer.append(at, some, headers)
+            for (at, headers), records in together.items()
+            for some in cut(records, lambda record: len(record[0]) + len(record[1]), RECORDS_BYTES_MAX)
         ]
         await asyncio.gather(*acks)

@@ -150,10 +150,10 @@ class Outbox(Protocol):
 
 
 class Message(NamedTuple):
-    """A record for another topic; `partition` None: by the key, as the default partitioner of Kafka's own clients does."""
+    """A record for another topic."""
 
     topic: str
     key: bytes
     value: bytes
-    partition: int | None = None
+    partition: int
     headers: tuple[tuple[str, bytes], ...] = ()

@@ -1,24 +1,30 @@
 """
-Batches on their way to Kafka under one producer id. Owns: sequence numbers, which batches share a request, what is sent again.
+Batches on their way to Kafka under one producer id: facts, snapshots, whatever a worker writes. Owns: sequence numbers, which
+batches share a request, what is sent again.
 
 aiokafka's connections, metadata and record batches, without its producer. That is made for single messages: a batch costs it a
 task, four futures and a walk through schemas, a quarter of a worker's time at 10,000 commands a second. And it sends a broker one
 request after the other; here the next one is on its way meanwhile, though a broker takes those of a connection in turn.
 
 What a batch goes through, and what it means if the process dies or the broker goes after each step:
- 1. Built, with the next sequence number of its partition.   lost; nobody was told anything
- 2. Sent with all that is handed in during the same turn.    void or valid: the next claim's replay tells
+ 1. Handed in; it waits until its partition's batch before   lost; nobody was told anything
+    it is acked or given up, and gets its sequence number.
+ 2. Sent with all whose turn comes at the same moment.       a fact is void or valid: the next claim's replay tells; a snapshot
+                                                             has landed or not: it is read at the next recovery, or written again
  3. Acked, or refused for good: the future has it.           as the engine's order of effects says
  4. Refused for now, or the connection broke: the same bytes again after a pause, to the leader of then. The broker knows a batch
     that it has by its sequence number, and answers with the offset that it had. Not sent again after `REQUEST_TIMEOUT_MS`, nor
     when nobody waits for it any more: behind a later claim it would be void, and put that claim's first batch in a wrong place.
-Two batches of one partition must not be under way at once: the second would be refused where the first is sent again.
+Two batches of one partition are never under way at once: the second would be refused where the first is sent again. After one
+that was given up, the partition's next goes out under the next producer epoch, with sequence number 0, as Kafka's own producer
+does it: it leaves no gap, and from then on the broker refuses the one before, wherever that was held up. So what is handed in
+later never lies below what was handed in before.
 """
 
 import asyncio
 import time
 from asyncio import Future
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -40,6 +46,7 @@ from z0.log.ports import Appended
 from z0.log.produce_request import Landed, ProduceBatches
 
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024  # `max.message.bytes` of the topics
+RECORDS_BYTES_MAX: Final = BATCH_BYTES_MAX // 2  # of keys and values, where they are cut into batches: with room for the rest
 REQUEST_BYTES_MAX: Final = 32 * 1024 * 1024  # a broker takes 100 MiB, `socket.request.max.bytes`
 REQUEST_TIMEOUT_MS: Final = 12_000  # under the engine's ack time-out, so that a failure arrives before it
 BROKER_TIMEOUT_MS: Final = 9_000  # under that: the broker says that replicas lag, and the connection with its neighbours lives
@@ -47,33 +54,52 @@ RETRY_PAUSE_S: Final = 0.1
 METADATA_WAIT_S: Final = 5.0
 STOP_TIMEOUT_S: Final = 15.0
 _MAGIC: Final = 2
+_NOT_YET: Final = -1
+_NOT_SAID: Final = Landed(RequestTimedOutError.errno, -1, -1)
 _SEQUENCE_END: Final = 2**31
-_NO_HEADERS: Final[list[tuple[str, bytes | None]]] = []
+_EPOCH_END: Final = 2**15  # after so many batches given up in one partition, the broker refuses all until it forgets the producer
+Headers = Sequence[tuple[str, bytes]]
 
 
-def fill(builder: DefaultRecordBatchBuilder, records: Sequence[tuple[bytes, bytes]]) -> None:
+def _filled(records: Sequence[tuple[bytes, bytes]], headers: Headers) -> DefaultRecordBatchBuilder:
     """
-    Put (key, value) records into a batch, as of now.
+    A batch of (key, value) records, as of now.
 
     Raises:
         ValueError: they do not fit one batch.
     """
-    append, now_ms = builder.append, time.time_ns() // 1_000_000
+    builder = DefaultRecordBatchBuilder(_MAGIC, 0, 0, _NOT_YET, _NOT_YET, _NOT_YET, BATCH_BYTES_MAX)
+    append, now_ms, same = builder.append, time.time_ns() // 1_000_000, list(headers)
     for offset, (key, value) in enumerate(records):
-        if append(offset, now_ms, key, value, _NO_HEADERS) is None:
+        if append(offset, now_ms, key, value, same) is None:
             raise ValueError(f"{len(records)} records do not fit one batch of {BATCH_BYTES_MAX} bytes")
+    return builder
+
+
+class _Lane:
+    """A partition: its batches, of which the first is under way, and the producer epoch and sequence number of the next."""
+
+    __slots__ = ("at", "batches", "epoch", "sequence")
+
+    def __init__(self, at: TopicPartition, epoch: int) -> None:
+        self.at = at
+        self.batches: deque[_Batch] = deque()
+        self.epoch = epoch
+        self.sequence = 0
 
 
 class _Batch:
-    """One batch until its ack."""
+    """One batch until its ack; `content` is there when its turn has come."""
 
-    __slots__ = ("__weakref__", "ack", "at", "content", "give_up_s")
+    __slots__ = ("__weakref__", "ack", "builder", "content", "count", "give_up_s", "lane")
 
-    def __init__(self, at: TopicPartition, content: bytes, ack: "Future[Appended]", give_up_s: float) -> None:
-        self.at = at
-        self.content = content
+    def __init__(self, lane: _Lane, builder: DefaultRecordBatchBuilder, count: int, ack: "Future[Appended]") -> None:
+        self.lane = lane
+        self.builder = builder
+        self.count = count
         self.ack = ack
-        self.give_up_s = give_up_s
+        self.content = b""
+        self.give_up_s = ack.get_loop().time() + REQUEST_TIMEOUT_MS / 1000
 
 
 class BatchProducer:
@@ -82,9 +108,9 @@ class BatchProducer:
     def __init__(self, client: AIOKafkaClient, producer_id: int, producer_epoch: int) -> None:
         self._client = client
         self._id = producer_id
-        self._epoch = producer_epoch
         self._loop = asyncio.get_running_loop()
-        self._sequences: dict[TopicPartition, int] = defaultdict(int)
+        self._epoch = producer_epoch
+        self._lanes: dict[TopicPartition, _Lane] = {}
         self._waiting: list[_Batch] = []
         self._requests: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -99,9 +125,9 @@ class BatchProducer:
             request.cancel()
         await self._client.close()
 
-    def append(self, at: TopicPartition, records: Sequence[tuple[bytes, bytes]]) -> "Future[Appended]":
+    def append(self, at: TopicPartition, records: Sequence[tuple[bytes, bytes]], headers: Headers = ()) -> "Future[Appended]":
         """
-        Hand in (key, value) records as one batch; the future is its ack.
+        Hand in (key, value) records as one batch, each with these headers; the future is its ack.
 
         Raises:
             ValueError: they do not fit one batch.
@@ -109,17 +135,30 @@ class BatchProducer:
         ack: Future[Appended] = self._loop.create_future()
         if self._closed:
             ack.set_exception(ProducerClosed())
-        else:
-            content = self._build(records, self._sequences[at])
-            self._sequences[at] = (self._sequences[at] + len(records)) % _SEQUENCE_END
-            self._hand_in([_Batch(at, content, ack, self._loop.time() + REQUEST_TIMEOUT_MS / 1000)])
+            return ack
+        lane = self._lanes.get(at) or self._lanes.setdefault(at, _Lane(at, self._epoch))
+        lane.batches.append(_Batch(lane, _filled(records, headers), len(records), ack))
+        if len(lane.batches) == 1:
+            self._begin(lane)
         return ack
 
-    def _build(self, records: Sequence[tuple[bytes, bytes]], sequence: int) -> bytes:
-        builder = DefaultRecordBatchBuilder(_MAGIC, 0, 0, self._id, self._epoch, sequence, BATCH_BYTES_MAX)
-        fill(builder, records)
-        content: bytes = builder.build()
-        return content
+    def _begin(self, lane: _Lane) -> None:
+        batch = lane.batches[0]
+        batch.builder.set_producer_state(self._id, lane.epoch, lane.sequence)
+        batch.content = batch.builder.build()
+        lane.sequence = (lane.sequence + batch.count) % _SEQUENCE_END
+        self._hand_in([batch])
+
+    def _end(self, lane: _Lane, *, is_acked: bool) -> None:
+        """The next batch that somebody waits for has its turn."""
+        waiting = lane.batches
+        waiting.popleft()
+        if not is_acked:
+            lane.epoch, lane.sequence = (lane.epoch + 1) % _EPOCH_END, 0
+        while waiting and waiting[0].ack.done():
+            waiting.popleft()
+        if waiting:
+            self._begin(lane)
 
     def _hand_in(self, batches: Sequence[_Batch]) -> None:
         if batches and not self._waiting:
@@ -131,7 +170,7 @@ class BatchProducer:
         leader_of = self._client.cluster.leader_for_partition
         by_leader: dict[int | None, list[_Batch]] = defaultdict(list)
         for batch in waiting:
-            by_leader[leader_of(batch.at)].append(batch)
+            by_leader[leader_of(batch.lane.at)].append(batch)
         for leader, batches in by_leader.items():
             for some in cut(batches, lambda batch: len(batch.content), REQUEST_BYTES_MAX):  # as a broker takes them
                 request = self._loop.create_task(self._request(leader, some))
@@ -142,11 +181,13 @@ class BatchProducer:
         try:
             if leader is None or leader < 0:
                 raise LeaderNotAvailableError
-            request = ProduceBatches([(batch.at, batch.content) for batch in batches], BROKER_TIMEOUT_MS)
-            refused = _give_acks(batches, (await self._client.send(leader, request)).partitions)
+            request = ProduceBatches([(batch.lane.at, batch.content) for batch in batches], BROKER_TIMEOUT_MS)
+            landed = (await self._client.send(leader, request)).partitions
         except Exception as error:
             known = _known(error)
             refused = [(batch, known) for batch in batches]
+        else:
+            refused = self._give_acks(batches, landed)
         if again := self._for_now(refused):
             await asyncio.sleep(RETRY_PAUSE_S)
             await _update_metadata(self._client)
@@ -156,13 +197,26 @@ class BatchProducer:
         """Those that may be sent again; who waits for one of the others hears why."""
         again = []
         for batch, error in refused:
-            if batch.ack.done():
-                continue
-            if _is_for_now(error) and self._loop.time() < batch.give_up_s:
+            if _is_for_now(error) and self._loop.time() < batch.give_up_s and not batch.ack.done():
                 again.append((batch, error))
-            else:
+                continue
+            if not batch.ack.done():
                 batch.ack.set_exception(error)
+            self._end(batch.lane, is_acked=False)
         return again
+
+    def _give_acks(self, batches: Iterable[_Batch], landed: dict[TopicPartition, Landed]) -> list[tuple[_Batch, Exception]]:
+        """Tell those that are durable; the others, with what the broker says of them."""
+        refused = []
+        for batch in batches:
+            code, offset, log_time_ms = landed.get(batch.lane.at, _NOT_SAID)
+            if code:
+                refused.append((batch, for_code(code)()))
+                continue
+            if not batch.ack.done():  # its engine may have stopped waiting
+                batch.ack.set_result(Appended(offset, log_time_ms))
+            self._end(batch.lane, is_acked=True)
+        return refused
 
 
 def _known(error: Exception) -> Exception:
@@ -186,24 +240,9 @@ async def _update_metadata(client: AIOKafkaClient) -> None:
         await asyncio.wait_for(client.force_metadata_update(), METADATA_WAIT_S)
 
 
-_NOT_SAID: Final = Landed(RequestTimedOutError.errno, -1, -1)
-
-
-def _give_acks(batches: Iterable[_Batch], landed: dict[TopicPartition, Landed]) -> list[tuple[_Batch, Exception]]:
-    """Tell those that are durable; the others, with what the broker says of them."""
-    refused = []
-    for batch in batches:
-        code, offset, log_time_ms = landed.get(batch.at, _NOT_SAID)
-        if code:
-            refused.append((batch, for_code(code)()))
-        elif not batch.ack.done():  # its engine may have stopped waiting
-            batch.ack.set_result(Appended(offset, log_time_ms))
-    return refused
-
-
-async def open_producer(servers: str, topic: str) -> BatchProducer:
+async def open_producer(servers: str, *topics: str) -> BatchProducer:
     """
-    Connect, get a producer id, and know the leaders of a topic from there on.
+    Connect, get a producer id, and know the leaders of these topics from there on.
 
     Raises:
         KafkaError: there is no cluster at `servers`, or it gives no id.
@@ -212,7 +251,8 @@ async def open_producer(servers: str, topic: str) -> BatchProducer:
     try:
         await client.bootstrap()
         producer = BatchProducer(client, *await _producer_id(client))
-        client.add_topic(topic)
+        for topic in topics:
+            client.add_topic(topic)
         await _update_metadata(client)
     except BaseException:
         await client.close()

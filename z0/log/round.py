@@ -114,7 +114,7 @@ def dead_letter(partition: int, command: KafkaRecord, reason: Outcome) -> Messag
         "bytes": len(command.value or b""),
         **_value(command.value),
     }
-    return Message(DEAD_LETTERS, b"%s-%d-%d" % (COMMANDS.encode(), partition, command.offset), _encode(letter))
+    return Message(DEAD_LETTERS, b"%s-%d-%d" % (COMMANDS.encode(), partition, command.offset), _encode(letter), 0)
 
 
 def _text(value: bytes | None) -> str | None:

@@ -161,7 +161,6 @@ class SimOutbox:
     def _land(self, message: Message) -> None:
         broker = self._machine.cluster.broker
         if message.topic == COMMANDS:
-            assert message.partition is not None, "forwards name their partition"
             broker.land_command(message.partition, message.key, message.value, message.headers)
         else:
             broker.letters.append(Letter(message.key, message.value, now_s()))
