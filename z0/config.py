@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -106,7 +107,7 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _cross_checks(self) -> "Config":
-        problems = [*self._port_clashes(), *self._unsafe()]
+        problems = [*self._port_clashes(), *self._unsafe(), *self._no_addresses()]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -128,6 +129,17 @@ class Config(BaseModel):
         if self.min_insync_replicas > self.replication:
             yield f"Z0_MIN_INSYNC_REPLICAS: {self.min_insync_replicas} is more than Z0_REPLICATION={self.replication}"
 
+    def _no_addresses(self) -> Iterator[str]:
+        """Never with what was given: it may hold a password."""
+        if self.kafka and not all(_is_server(server) for server in self.kafka.split(",")):
+            yield "Z0_KAFKA: not of the form host:port,host:port"
+        if self.postgres and not self.postgres.startswith(("postgresql://", "postgres://")):
+            yield "Z0_POSTGRES: not of the form postgresql://user:password@host:port/database"
+        if self.clickhouse and not _is_http(self.clickhouse):
+            yield "Z0_CLICKHOUSE: not of the form http://user:password@host:port/database"
+        if self.s3 and not (_is_http(self.s3) and urlsplit(self.s3).path.strip("/")):
+            yield "Z0_S3: not of the form https://key:secret@host:port/bucket?region=auto"
+
     # Addresses: given ones win over the local stack's.
     @property
     def kafka_servers(self) -> str:
@@ -148,6 +160,19 @@ class Config(BaseModel):
     @property
     def api_url(self) -> str:
         return f"http://{self.api_host}:{self.api_port}"
+
+
+def _is_server(text: str) -> bool:
+    """Whether it is a host, with or without a port."""
+    try:
+        at = urlsplit(f"//{text.strip()}")
+        return bool(at.hostname) and at.port != 0
+    except ValueError:  # a port that is none
+        return False
+
+
+def _is_http(text: str) -> bool:
+    return text.startswith(("http://", "https://")) and _is_server(text.partition("://")[2])
 
 
 def variable(field: str) -> str:

@@ -23,9 +23,11 @@ def test_an_empty_environment_gives_the_defaults_of_the_local_stack() -> None:
 
 def test_a_given_address_wins_over_the_local_one() -> None:
     """Only addresses differ between a laptop and production."""
-    config = from_env({"Z0_KAFKA": "a:1,b:2", "Z0_POSTGRES": "postgresql://p", "Z0_CLICKHOUSE": "http://c", "Z0_S3": "https://s"})
+    config = from_env(
+        {"Z0_KAFKA": "a:1,b:2", "Z0_POSTGRES": "postgresql://p", "Z0_CLICKHOUSE": "http://c", "Z0_S3": "https://s/b"}
+    )
     assert (config.kafka_servers, config.postgres_url) == ("a:1,b:2", "postgresql://p")
-    assert (config.clickhouse_url, config.s3_url) == ("http://c", "https://s")
+    assert (config.clickhouse_url, config.s3_url) == ("http://c", "https://s/b")
 
 
 def test_all_problems_are_reported_at_once_each_beginning_with_its_variable() -> None:
@@ -111,3 +113,31 @@ def test_clashes_are_reported_together_with_wrong_values() -> None:
         "Z0_POSTGRES_PORT",
         "Z0_DOOR_SECRET",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("Z0_KAFKA", text) for text in ("a:b:c", "host:x", "host:9092,", ":9092")),
+        *(("Z0_POSTGRES", text) for text in ("nonsense", "host:5432")),
+        *(("Z0_CLICKHOUSE", text) for text in ("http://", "x", "http://host:x/z0")),
+        *(("Z0_S3", text) for text in ("x", "https://key:hunter2@host", "s3://bucket")),
+    ],
+)
+def test_an_address_that_is_none_is_told_beside_all_other_problems_and_never_shown(name: str, text: str) -> None:
+    """Later it would be a library's traceback; and it may hold a password."""
+    with pytest.raises(SettingsError) as caught:
+        from_env({name: text, "Z0_WORKERS": "99"})
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["Z0_WORKERS", name]
+    assert "hunter2" not in str(caught.value)
+
+
+def test_addresses_of_every_documented_form_are_taken() -> None:
+    """With names, numbers, and what a managed service shows."""
+    given = {
+        "Z0_KAFKA": "one:9092, [::1]:9092,three",
+        "Z0_POSTGRES": "postgres://u:p@host/db?sslmode=require",
+        "Z0_CLICKHOUSE": "https://u:p%40x@host:8443/db",
+        "Z0_S3": "https://key:secret@host/bucket?region=auto",
+    }
+    assert from_env(given).s3_url == given["Z0_S3"]
