@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 
 from sinks.source import SourceUnavailable
+from z0 import kafka_url
 from z0.errors import LogBroken
 from z0.log.ports import Record
 from z0.log.validity import Position
@@ -90,7 +91,7 @@ class KafkaSource:
 
     async def _connect(self) -> None:
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
+            **kafka_url.options(self._servers),
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="none",  # a position that is not there must not become another one
@@ -126,7 +127,7 @@ class KafkaDeadLetters:
 
     async def send(self, letters: Sequence[tuple[bytes, bytes]]) -> None:
         if self._producer is None:
-            producer = AIOKafkaProducer(bootstrap_servers=self._servers, acks="all", enable_idempotence=True)
+            producer = AIOKafkaProducer(**kafka_url.options(self._servers), acks="all", enable_idempotence=True)
             await producer.start()
             self._producer = producer
         sent = [await self._producer.send(DEAD_LETTERS, key=key, value=value) for key, value in letters]

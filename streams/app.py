@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import faust
+from faust.auth import SASLCredentials, SSLCredentials
 from faust.tables.manager import TableManager
 
 from streams.agents import commands
@@ -25,8 +26,10 @@ from tables.budgets import budgets_table
 from tables.caps import caps_table
 from tables.ledgers import ledgers_table
 from tables.snapshots import Tables, TableSnapshots
+from z0 import kafka_url
 from z0.clock import SystemClock
 from z0.config import Config
+from z0.kafka_url import KafkaUrl
 from z0.names import COMMANDS, FAUST_APP
 
 logger = logging.getLogger(__name__)
@@ -137,7 +140,7 @@ def _connect_time(app: LedgerApp) -> None:
 def _settings(config: Config) -> dict[str, Any]:
     home = home_of(config)
     return {
-        "broker": [f"kafka://{server}" for server in config.kafka_servers.split(",")],
+        **_broker(kafka_url.parse(config.kafka_servers)),
         "datadir": str(home / "faust"),
         "tabledir": str(home / "tables"),
         "store": f"{config.table_store}://",
@@ -159,3 +162,14 @@ def _settings(config: Config) -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         "TableManager": PromptTableManager,
     }
+
+
+def _broker(at: KafkaUrl) -> dict[str, Any]:
+    """Servers and login, as Faust has them."""
+    credentials: Any = None
+    tls = kafka_url.tls(at) if at.has_tls else None
+    if at.has_login:
+        credentials = SASLCredentials(username=at.user, password=at.password, mechanism=at.mechanism, ssl_context=tls)
+    elif tls is not None:
+        credentials = SSLCredentials(tls)
+    return {"broker": [f"kafka://{server}" for server in at.servers.split(",")], "broker_credentials": credentials}

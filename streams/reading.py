@@ -14,6 +14,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 
+from z0 import kafka_url
 from z0.log.inbox import KafkaRecord
 from z0.log.kafka import start_client
 from z0.names import COMMANDS
@@ -40,7 +41,7 @@ class CommandReader:
             Unreachable: Kafka does not answer.
         """
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
+            **kafka_url.options(self._servers),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",

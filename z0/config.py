@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from z0 import kafka_url
 from z0.errors import SettingsError
 
 PREFIX = "Z0_"
@@ -37,7 +38,9 @@ class Config(BaseModel):
     )
 
     kafka: str | None = Field(
-        None, description="Bootstrap servers of a given Kafka (`host:port,host:port`); unset: the local one."
+        None,
+        description="Bootstrap servers of a given Kafka (`host:port,host:port`), or its URL with TLS and a login "
+        "(`sasl_ssl://user:password@host:port,host:port?mechanism=SCRAM-SHA-512&ca=FILE`); unset: the local one.",
     )
     postgres: str | None = Field(
         None, description="URL of a given Postgres (`postgresql://user:password@host:port/database`); unset: the local one."
@@ -131,8 +134,8 @@ class Config(BaseModel):
 
     def _no_addresses(self) -> Iterator[str]:
         """Never with what was given: it may hold a password."""
-        if self.kafka and not all(_is_server(server) for server in self.kafka.split(",")):
-            yield "Z0_KAFKA: not of the form host:port,host:port"
+        if self.kafka:
+            yield from (f"Z0_KAFKA: {problem}" for problem in kafka_url.problems(self.kafka))
         if self.postgres and not self.postgres.startswith(("postgresql://", "postgres://")):
             yield "Z0_POSTGRES: not of the form postgresql://user:password@host:port/database"
         if self.clickhouse and not _is_http(self.clickhouse):
@@ -162,17 +165,8 @@ class Config(BaseModel):
         return f"http://{self.api_host}:{self.api_port}"
 
 
-def _is_server(text: str) -> bool:
-    """Whether it is a host, with or without a port."""
-    try:
-        at = urlsplit(f"//{text.strip()}")
-        return bool(at.hostname) and at.port != 0
-    except ValueError:  # a port that is none
-        return False
-
-
 def _is_http(text: str) -> bool:
-    return text.startswith(("http://", "https://")) and _is_server(text.partition("://")[2])
+    return text.startswith(("http://", "https://")) and kafka_url.is_server(text.partition("://")[2])
 
 
 def variable(field: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from z0 import kafka_url
 from z0.bench import openloop
 from z0.bench.figures import Figure
 from z0.bench.openloop import Schedule, Tally
@@ -43,7 +44,7 @@ class Through(NamedTuple):
 
 async def make_topics(servers: str, partitions: int, topics: Mapping[str, Mapping[str, str]]) -> None:
     """Create topics with one replica."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    admin = AIOKafkaAdminClient(**kafka_url.options(servers))
     await admin.start()
     try:
         await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=dict(given)) for name, given in topics.items()])

@@ -57,7 +57,7 @@ def main() -> None:
         Console(stderr=True).print(f"[bold red]error:[/] compiled before their last change: {', '.join(modules)}; run `make env`")
         sys.exit(1)
     if not set(sys.argv[1:2]) & SERVERS:  # elsewhere what it would say comes as our own error, with what to do
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        logging.getLogger("aiokafka").propagate = False
     try:
         app()
     except Z0Error as error:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from z0 import kafka_url
 from z0.config import Config
 from z0.demo.checks import Check, Copies
 from z0.demo.flow import Flow
@@ -143,7 +144,10 @@ def _next(result: Result, config: Config) -> Iterator[str]:
     yield f"its last facts     curl -H 'X-API-Key: {result.keys[tenant]}' '{config.api_url}/v1/entities/{account}/facts?limit=5'"
     yield f"Postgres           psql {config.postgres_url}"
     yield f"ClickHouse         {config.clickhouse_url}"
-    yield "the log            z0 kafka-tool ConsoleConsumer --bootstrap-server " + f"{config.kafka_servers} --topic z0.facts"
+    yield (
+        "the log            z0 kafka-tool ConsoleConsumer --bootstrap-server "
+        + f"{kafka_url.parse(config.kafka_servers).servers} --topic z0.facts"
+    )
     yield "the archive        z0 verify"
     yield "what runs          z0 status"
     yield f"this run again     z0 demo --run {world.run}"

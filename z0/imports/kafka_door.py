@@ -15,6 +15,7 @@ from typing import Final, Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from z0 import kafka_url
 from z0.client.partitioner import partition_of
 from z0.codec import digest_of, encode_command
 from z0.imports.backoff import Backoff
@@ -90,7 +91,7 @@ class KafkaDoor:
             await self._producer.stop()
 
     async def _new_producer(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(bootstrap_servers=self._servers, acks="all", enable_idempotence=True, linger_ms=LINGER_MS)
+        producer = AIOKafkaProducer(**kafka_url.options(self._servers), acks="all", enable_idempotence=True, linger_ms=LINGER_MS)
         try:
             await producer.start()
         except BaseException:

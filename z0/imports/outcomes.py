@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from z0 import kafka_url
 from z0.codec import decode_fact
 from z0.domain.facts import StoredFact
 from z0.log.ports import Record
@@ -83,7 +84,7 @@ class Outcomes:
         self._facts = [TopicPartition(FACTS, p) for p in range(facts)]
         self._letters = [TopicPartition(DEAD_LETTERS, p) for p in range(dead_letters)]
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=servers,
+            **kafka_url.options(servers),
             enable_auto_commit=False,
             isolation_level="read_committed",
             max_poll_records=RECORDS_MAX,

@@ -9,14 +9,15 @@ import asyncio
 import logging
 from asyncio import Future
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeError
 
+from z0 import kafka_url
 from z0.cut import cut
 from z0.errors import LogBroken, Unreachable
 from z0.log.pace import Pace
@@ -34,7 +35,7 @@ READ_STALL_S: Final = 30.0
 def new_producer(servers: str, **settings: Any) -> AIOKafkaProducer:
     """aiokafka's idempotent producer, acks=all, without linger, for whoever writes single messages."""
     return AIOKafkaProducer(
-        bootstrap_servers=servers,
+        **kafka_url.options(servers),
         acks="all",
         enable_idempotence=True,
         max_batch_size=BATCH_BYTES_MAX,
@@ -48,7 +49,7 @@ def new_reader(servers: str, *topics: str, **settings: Any) -> AIOKafkaConsumer:
     """A consumer without a group: it reads what it is assigned, from where it is told."""
     return AIOKafkaConsumer(
         *topics,
-        bootstrap_servers=servers,
+        **kafka_url.options(servers),
         enable_auto_commit=False,
         auto_offset_reset="none",
         max_partition_fetch_bytes=BATCH_BYTES_MAX,
@@ -64,14 +65,30 @@ async def start_client(client: Any) -> None:
         Unreachable: Kafka does not answer.
     """
     try:
-        await client.start()
+        with _listening() as heard:
+            await client.start()
     except KafkaConnectionError as error:
         await (client.close() if hasattr(client, "close") else client.stop())
-        raise _unreachable(error) from error
+        raise _unreachable(error, heard) from error
 
 
-def _unreachable(error: KafkaError) -> Unreachable:
-    return Unreachable(f"Kafka does not answer ({error}); start the stack with `z0 up`, or correct Z0_KAFKA")
+def _unreachable(error: KafkaError, heard: Sequence[str] = ()) -> Unreachable:
+    why = heard[-1] if heard else error
+    return Unreachable(f"Kafka does not answer ({why}); start the stack with `z0 up`, or correct Z0_KAFKA")
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """What aiokafka says meanwhile: why it was not let in stands in its log only, not in its error."""
+    heard: list[str] = []
+    listener = logging.Handler(logging.ERROR)
+    listener.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]  # a class for one line
+    aiokafka = logging.getLogger("aiokafka")
+    aiokafka.addHandler(listener)
+    try:
+        yield heard
+    finally:
+        aiokafka.removeHandler(listener)
 
 
 async def connect_producer(servers: str, *topics: str) -> BatchProducer:

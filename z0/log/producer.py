@@ -41,6 +41,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from z0 import kafka_url
 from z0.cut import cut
 from z0.log.ports import Appended
 from z0.log.produce_request import Landed, ProduceBatches
@@ -247,7 +248,7 @@ async def open_producer(servers: str, *topics: str) -> BatchProducer:
     Raises:
         KafkaError: there is no cluster at `servers`, or it gives no id.
     """
-    client = AIOKafkaClient(bootstrap_servers=servers, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    client = AIOKafkaClient(**kafka_url.options(servers), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         await client.bootstrap()
         producer = BatchProducer(client, *await _producer_id(client))

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from z0 import kafka_url
 from z0.config import Config
 from z0.errors import TopicMismatch
 from z0.log.kafka import start_client
@@ -69,7 +70,7 @@ async def migrate_topics(config: Config) -> list[str]:
     Raises:
         TopicMismatch: a topic exists with other settings, all of them listed.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=config.kafka_servers)
+    admin = AIOKafkaAdminClient(**kafka_url.options(config.kafka_servers))
     await start_client(admin)
     try:
         there = set(await admin.list_topics())
@@ -91,7 +92,7 @@ async def check_topics(config: Config) -> None:
     Raises:
         TopicMismatch: a topic is missing or has other settings.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=config.kafka_servers)
+    admin = AIOKafkaAdminClient(**kafka_url.options(config.kafka_servers))
     await start_client(admin)
     try:
         there = set(await admin.list_topics())

@@ -4,11 +4,14 @@ Does a server answer? Owns: one quick question per kind of server. Does not own:
 Every probe takes a time-out and answers yes or no; a broken connection is a no.
 """
 
+import asyncio
 import http.client
 import socket
 import struct
 import urllib.error
 import urllib.request
+
+from z0 import kafka_url
 
 # Metadata request, version 1, correlation id 1, no client id, no topics: "which brokers are there?"
 METADATA_REQUEST = struct.pack(">hhihi", 3, 1, 1, -1, 0)
@@ -45,9 +48,28 @@ def postgres(url: str, timeout: float) -> bool:
         return False
 
 
-def kafka(servers: str, timeout: float) -> bool:
+def kafka(url: str, timeout: float) -> bool:
     """True when one of the servers names at least one broker: only then it takes records, an open port is too early."""
-    return any(_kafka_brokers(server.strip(), timeout) > 0 for server in servers.split(","))
+    at = kafka_url.parse(url)
+    if at.protocol != kafka_url.PLAINTEXT:
+        return asyncio.run(_kafka_lets_in(url, timeout))
+    return any(_kafka_brokers(server.strip(), timeout) > 0 for server in at.servers.split(","))
+
+
+async def _kafka_lets_in(url: str, timeout: float) -> bool:
+    """By Kafka's client, which knows TLS and logins."""
+    from aiokafka.client import AIOKafkaClient  # here, as Postgres's
+    from aiokafka.errors import KafkaError
+
+    client = AIOKafkaClient(**kafka_url.options(url), request_timeout_ms=round(timeout * 1000))
+    try:
+        async with asyncio.timeout(timeout):
+            await client.bootstrap()
+        return True
+    except (KafkaError, TimeoutError):
+        return False
+    finally:
+        await client.close()
 
 
 def _kafka_brokers(server: str, timeout: float) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from z0 import kafka_url
 from z0.config import Config, variable
 from z0.errors import StackError
 from z0.stack import health, layout
@@ -25,7 +26,7 @@ JVM = ("-Xms512m", "-Xmx768m", "-Xmn256m", "-XX:+UseParallelGC", "-XX:+ExitOnOut
 
 def programs(config: Config) -> tuple[Program, ...]:
     if config.kafka:
-        return (Program("kafka", config.kafka_servers, partial(health.kafka, config.kafka_servers)),)
+        return (Program("kafka", kafka_url.shown(config.kafka_servers), partial(health.kafka, config.kafka_servers)),)
     return tuple(_program(config, node) for node in range(1, config.kafka_nodes + 1))
 
 
