@@ -71,7 +71,7 @@ def test_a_failing_seed_is_cut_down_and_told(monkeypatch: pytest.MonkeyPatch) ->
     """What remains still fails by the same rule, and is a fraction of the plan."""
     index_not_restored(monkeypatch)
     plan = next(plan for plan in map(plan_of, range(200)) if any(v.rule == "once" for v in judge(plan)[0].violations))
-    shortest = shrink(plan, "once", seconds_max=30)
+    shortest = shrink(plan, "once", seconds_max=250)  # what is found does not depend on a busy machine
     before, after = len(plan.flows) + len(plan.faults), len(shortest.flows) + len(shortest.faults)
     say(f"shrunk_from={before} shrunk_to={after}")
     assert any(v.rule == "once" for v in judge(shortest)[0].violations)
