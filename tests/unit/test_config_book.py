@@ -186,9 +186,42 @@ def test_a_retry_is_priced_by_the_version_it_names() -> None:
     assert versions_in(pinned.versions) == {"cfg_1": 1, "cfg_2": 1}
     assert of.pinned(policy, "cfg_1", 3) is None
     assert of.pinned(policy, "cfg_1", 0) is None
-    assert of.pinned(policy, "cfg_2", 1) is None
-    assert of.pinned(policy, "cfg_nobody", 1) is None
-    assert of.pinned(NO_POLICY, "cfg_1", 1) is None
+
+
+def test_an_id_that_names_no_price_is_a_link_and_changes_none() -> None:
+    """A config of another type, one that nobody has, and one that does not apply to the entity."""
+    of = book(
+        version(PRICES, "pricing"), version(OVERDRAFT, id="cfg_2"), version(PRICES, "pricing", id="cfg_3", applies_to="asset")
+    )
+    policy = policy_of(of)
+    for config_id in ("cfg_2", "cfg_3", "cfg_nobody"):
+        linked = of.pinned(policy, config_id, 9)
+        assert linked is not None
+        assert (linked.prices, bytes(linked.versions)) == (policy.prices, bytes(policy.versions))
+    linked = of.pinned(NO_POLICY, "cfg_1", 1)
+    assert linked is not None
+    assert not linked.prices
+
+
+def test_a_retry_is_priced_by_the_version_it_names_also_where_another_config_is_named_now() -> None:
+    """A narrower one came between and is cheaper, or the one that priced first was switched off."""
+    wide = [
+        version({"currency": "USD", "prices": {"call": price}}, "pricing", scope="platform", version=number)
+        for number, price in ((1, "2"), (2, "5"))
+    ]
+    of = book(*wide, version({"currency": "USD", "prices": {"call": "1"}}, "pricing", id="cfg_2"))
+    policy = policy_of(of)
+    assert (policy.prices["USD"].config_id, policy.prices["USD"].by_meter) == ("cfg_2", {"call": 5})
+    pinned = of.pinned(policy, "cfg_1", 1)
+    assert pinned is not None
+    assert pinned.prices["USD"].by_meter == {"call": 2}
+    assert versions_in(pinned.versions) == {"cfg_1": 1, "cfg_2": 1}
+    assert of.pinned(policy, "cfg_1", 3) is None
+    off = book(*wide, version({}, "pricing", scope="platform", version=3))
+    assert not policy_of(off).prices
+    pinned = off.pinned(policy_of(off), "cfg_1", 1)
+    assert pinned is not None
+    assert pinned.prices["USD"].by_meter == {"call": 2}
 
 
 def test_a_price_that_was_overtaken_before_its_time_is_nobodys_first_price() -> None:

@@ -122,6 +122,8 @@ async def test_what_was_held_counted_priced_and_topped_up_under_configs_is_repro
     told.ask(Authorize, usage={"call": "2"}, reservation_id="h8")
     told.ask(Authorize, usage={"call": "2"}, reservation_id="h9", config_id="cfg_p1", config_version=1)
     told.ask(Release, reservation_id="h8")
+    told.config("p2", ConfigType.PRICING, PRICES | {"prices": {"call": "0.8"}}, applies_to="acct_1")
+    told.ask(Authorize, usage={"call": "2"}, reservation_id="h10", config_id="cfg_p1", config_version=1)
     told.bench.now += DAY
     told.ask(Append, type="note")
     receipts = await sound(told.bench)

@@ -168,8 +168,9 @@ class Book:
         """
         The policy with that version of a pricing config in place of the present one; None: there is no such version.
 
-        Only versions up to the present one of a config that applies, and of those the ones that came into force: a retry may use
-        its own price, not tomorrow's, nor one that was overtaken before its time.
+        Only versions up to the present one, and of those the ones that came into force: a retry may use its own price, not
+        tomorrow's, nor one that was overtaken before its time. Its config need not be the one that is named now: a narrower one
+        may have come since, or it may have been switched off. Where it is no pricing config that applies, it is a link only.
         """
         key = (bytes(policy.versions), config_id, version)
         if key not in self._pinned:
@@ -182,9 +183,9 @@ class Book:
     def _pin(self, policy: Policy, config_id: str, version: int) -> Policy | None:
         named = dict(versions_in(policy.versions))
         history = self.history(config_id)
-        if not history.was_possible(version) or not version <= named.get(config_id, 0):
-            return None
-        if history.any.type is not ConfigType.PRICING:
+        if config_id not in named or history.any.type is not ConfigType.PRICING:
+            return policy
+        if not history.was_possible(version) or not version <= named[config_id]:
             return None
         named[config_id] = version
         found = [self.history(name).get(number) for name, number in named.items()]

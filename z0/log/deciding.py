@@ -21,7 +21,7 @@ from z0.domain.facts import Cause, Reference
 from z0.domain.fold import apply
 from z0.domain.ids import parse_ledger_id
 from z0.domain.outcome import Kind, Outcome, kind
-from z0.domain.policy import Policy
+from z0.domain.policy import NO_POLICY
 from z0.domain.record import Asked, Place, change_by, fact_of
 from z0.domain.state import LedgerState
 from z0.domain.views import state_view
@@ -281,8 +281,9 @@ class Decider:
         policy = self._policies.policy(ready.tenant_id, ready.ledger_id, now)
         if type(command) is PutConfig:
             refusal = self._policies.refuse(command, now)
-        elif policy.prices and command.config_id is not None and command.config_version is not None:
-            pinned = self._pinned(policy, command.config_id, command.config_version)
+        elif policy is not NO_POLICY and command.config_id is not None and command.config_version is not None:
+            # A retry of a priced command may name the version that priced it first; ids of other configs are links only.
+            pinned = self._policies.pinned(policy, command.config_id, command.config_version)
             if pinned is None:
                 refusal = Refusal(Outcome.UNKNOWN_CONFIG_VERSION, f"config.{command.config_id}")
             policy = pinned or policy
@@ -290,12 +291,6 @@ class Decider:
         if ready.reference:
             reference = self._pending_references.get(ready.reference) or self._references.get(ready.reference)
         return Case(ready.units, now, policy, reference, refusal)
-
-    def _pinned(self, policy: Policy, config_id: str, version: int) -> Policy | None:
-        """A retry of a priced command may name the version that priced it first; ids of other configs are links only."""
-        if not any(price.config_id == config_id for price in policy.prices.values()):
-            return policy
-        return self._policies.pinned(policy, config_id, version)
 
     def _record(
         self,

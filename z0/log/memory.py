@@ -136,7 +136,7 @@ class NoPolicies:
         return NO_POLICY
 
     def pinned(self, policy: Policy, config_id: str, version: int) -> Policy | None:
-        return None
+        return policy
 
     def refuse(self, command: PutConfig, at_ms: int) -> Refusal | None:
         return None

@@ -98,7 +98,10 @@ class Policies(Protocol):
         ...
 
     def pinned(self, policy: Policy, config_id: str, version: int) -> Policy | None:
-        """The policy with that version of a pricing config in place of the present one; None: no such version is known."""
+        """
+        The policy with that version of a pricing config in place of the present one; as it is where the id names no pricing
+        config that applies. None: no such version is known.
+        """
         ...
 
     def refuse(self, command: PutConfig, at_ms: int) -> Refusal | None:

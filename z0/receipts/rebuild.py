@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from z0.configs.resolve import versions_in
 from z0.domain.appending import CAUSES
 from z0.domain.commands import (
     AddBudget,
@@ -131,10 +132,15 @@ def _hold(fact: Fact, state: LedgerState, references: Mapping[int, Reference]) -
 
 
 def _priced(fact: Fact, own: _Options) -> Iterator[tuple[type[Any], _Options]]:
-    """The amount is the usage's price; `config_id` and `config_version` are its config's, also where the command pinned it."""
+    """
+    The amount is the usage's price; `config_id` and `config_version` are its config's. The command may have named that one, or
+    a wider one that had its say in the price.
+    """
     usage = {**own, "usage": (fact.usage,), "amount": (None,), "currency": (fact.currency, None)}
     yield Authorize, {**usage, "config_id": (None,), "config_version": (None,)}
     yield Authorize, usage
+    for config_id, version in versions_in(fact.configs).items():
+        yield Authorize, {**usage, "config_id": (config_id,), "config_version": (version,)}
 
 
 def _confirm(fact: Fact, state: LedgerState, references: Mapping[int, Reference]) -> Iterator[tuple[type[Any], _Options]]:
