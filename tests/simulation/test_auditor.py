@@ -24,6 +24,7 @@ MARKERS = (b'"counted":', b'"transferred_in"', b'"expired"', b'"confirmed"', b'"
 USAGE, WARNED = b'"config_version":1,"usage":{', b'"warnings":["'
 ROLES, DENIED = b'"roles":{"owner"', b'"outcome":"access_denied"'
 CHECK_DENIED = b'"eligible":false,"outcome":"access_denied"'
+CHECK_BROKEN = b'"eligible":false,"outcome":"invariant_broken"'
 
 
 RUNS = 4
@@ -161,6 +162,7 @@ def test_the_auditor_notices_a_check_that_was_told_another_price_or_what_it_may_
     """It left no fact: the answer is all there is."""
     assert notices("price", lambda e: with_eligibility(e, b'"amount":"', b'"amount":"1'), (b'"eligible":true',))
     assert notices("access", lambda e: with_eligibility(e, b'"eligible":false', b'"eligible":true'), (CHECK_DENIED,))
+    assert notices("invariant", lambda e: with_eligibility(e, b'"eligible":false', b'"eligible":true'), (CHECK_BROKEN,))
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,8 @@ def refused_before(state: LedgerState, command: Command, case: Case) -> Refusal 
     refusal = refusal or _refused_by_time(command, case.now_ms)
     if refusal is None and type(command) is Append:
         refusal = appending.refused_by_type(command, case)
+    if refusal is None and type(command) is PutConfig:
+        refusal = _refused_target(state.config, command, case.now_ms)
     if refusal is None and case.refusal is not None:
         return case.refusal
     if refusal is None and case.policy.access is not None:
@@ -89,7 +91,8 @@ def refused_before(state: LedgerState, command: Command, case: Case) -> Refusal 
 
 def look(state: LedgerState, command: Check | Authorize, case: Case, decided: Refusal | None) -> Eligibility:
     """
-    The eligibility: of a `check`, evaluated now; of an `authorize`, as it was decided, on the state after it.
+    The eligibility: of a `check`, evaluated now, tenants' invariants of the reservation included; of an `authorize`, as it was
+    decided, on the state after it.
     """
     spend = priced(command, case.units, case.policy)
     refusal = decided
@@ -97,6 +100,9 @@ def look(state: LedgerState, command: Check | Authorize, case: Case, decided: Re
         refusal = refused_before(state, command, case)
         if refusal is None:
             refusal = spending.refused_by_place(state, None, spend.currency) or asked_for(state, case, spend)
+        if refusal is None and case.policy.checks and isinstance(spend, Spend):
+            hold = appending.checked_by_invariants(spending.would_hold(state, command, spend, case), command, case)
+            refusal = hold if isinstance(hold, Refusal) else None
     return eligibility(state, case.policy, spend if isinstance(spend, Spend) else None, refusal, case.now_ms)
 
 
@@ -195,13 +201,10 @@ def _revoke(state: LedgerState, command: RevokeAccess, case: Case) -> Draft | Re
     return Draft(FactType.ACCESS_REVOKED, data=Raw(_encode(GrantData(command.grantee_id))))
 
 
-def _put_config(state: LedgerState, command: PutConfig, case: Case) -> Draft | Refusal:
-    """Version n+1; what a config governs stays what it is, or a version's history would speak of two things."""
+def _put_config(state: LedgerState, command: PutConfig, case: Case) -> Draft:
+    """Version n+1."""
     head = state.config
     effective_at = command.effective_at if command.effective_at is not None else case.now_ms
-    refusal = _refused_target(head, command, effective_at, case.now_ms)
-    if refusal is not None:
-        return refusal
     version = head.version + 1 if head is not None else 1
     config_id = command.ledger_id.partition("_")[2]
     body = ConfigVersion(
@@ -226,10 +229,11 @@ def _refused_by_version(head: ConfigHead | None, command: PutConfig) -> Refusal 
     return Refusal(Outcome.VERSION_CONFLICT, "config.version", detail=f"the version is {present}")
 
 
-def _refused_target(head: ConfigHead | None, command: PutConfig, effective_at: int, now_ms: int) -> Refusal | None:
+def _refused_target(head: ConfigHead | None, command: PutConfig, now_ms: int) -> Refusal | None:
+    """What a config governs stays what it is, or a version's history would speak of two things."""
     if head is not None and (command.type, command.scope, command.applies_to) != (head.type, head.scope, head.applies_to):
         return Refusal(Outcome.BAD_CONFIG, "config.target", detail=f"it is {head.type} of {head.scope} {head.applies_to}")
-    if effective_at < now_ms:
+    if command.effective_at is not None and command.effective_at < now_ms:
         return Refusal(Outcome.BAD_CONFIG, "config.effective_at", detail="a version takes effect now or later")
     most = VERSIONS_MAX + (OFF_VERSIONS_MAX if is_off(command.settings) else 0)
     if head is not None and head.version >= most:

@@ -5,7 +5,20 @@ and price as rules (`z0.domain.eligibility`).
 
 from typing import Any, Final
 
-from z0.domain.commands import TTL_MS_DEFAULT, AddBudget, Append, Authorize, Confirm, DeductBudget, Release, Reserve, Settle
+import msgspec
+
+from z0.domain.commands import (
+    TTL_MS_DEFAULT,
+    AddBudget,
+    Append,
+    Authorize,
+    Check,
+    Confirm,
+    DeductBudget,
+    Release,
+    Reserve,
+    Settle,
+)
 from z0.domain.draft import NO_BUDGET, Case, Draft, Refusal
 from z0.domain.eligibility import (
     Spend,
@@ -110,13 +123,22 @@ def authorize(state: LedgerState, command: Authorize, case: Case) -> Draft | Ref
     if isinstance(spend, Refusal):  # what cannot be priced may still be stopped by an earlier rule
         place = refused_by_place(state, command.reservation_id or command.id, spend.currency)
         return place or asked_for(state, case, spend) or spend
-    extras: dict[str, Any] | None = None
-    amount = command.amount
-    if command.usage is not None and spend.price is not None:
-        amount = format_amount(spend.units)
-        price = spend.price
-        extras = {"usage": command.usage, "config_id": price.config_id, "config_version": price.config_version}
-    return _hold(state, command, spend, case, amount, extras)
+    return _hold(state, command, spend, case, *_of_usage(command, spend))
+
+
+def would_hold(state: LedgerState, command: Check, spend: Spend, case: Case) -> Draft:
+    """The reservation that an `authorize` would make which says what a `check` says, where every rule passes."""
+    asked = Authorize(**msgspec.structs.asdict(command))
+    return _held(state, asked, spend, case, *_of_usage(asked, spend))
+
+
+def _of_usage(command: Authorize, spend: Spend) -> tuple[str | None, dict[str, Any] | None]:
+    """The amount as given, or as priced, and then what it was priced by."""
+    price = spend.price
+    if command.usage is None or price is None:
+        return command.amount, None
+    extras = {"usage": command.usage, "config_id": price.config_id, "config_version": price.config_version}
+    return format_amount(spend.units), extras
 
 
 def _hold(
@@ -129,15 +151,24 @@ def _hold(
 ) -> Draft | Refusal:
     reservation = command.reservation_id or command.id
     refusal = refused_by_place(state, reservation, spend.currency) or first_refusal(state, case.policy, spend, case.now_ms)
-    if refusal is not None:
-        return refusal
+    return refusal or _held(state, command, spend, case, amount, extras)
+
+
+def _held(
+    state: LedgerState,
+    command: Reserve | Authorize,
+    spend: Spend,
+    case: Case,
+    amount: str | None,
+    extras: dict[str, Any] | None,
+) -> Draft:
     return Draft(
         FactType.BUDGET,
         FactType.RESERVED,
         amount if spend.currency is not None else None,
         spend.currency,
         available=_after(state, spend.currency, spend.units) if spend.currency is not None else None,
-        reservation_id=reservation,
+        reservation_id=command.reservation_id or command.id,
         expires_at=case.now_ms + _ttl_ms(command.ttl_ms, case),
         data=command.data,
         counted=counted(state, case.policy, spend, case.now_ms),

@@ -1,5 +1,6 @@
 """
-What a `check` was told, in the light of the ledger as it was then. Owns: access, price and budget of an answer that left no fact.
+What a `check` was told, in the light of the ledger as it was then. Owns: access, price, budget and
+invariants of an answer that left no fact.
 
 Caps are not looked at: the auditor's own counts are those of the log's end.
 """
@@ -56,6 +57,8 @@ class Checks:
             self._report("price", f"{said['id']} was told {found.get('amount')} {found.get('currency')}, not {amount} units")
         if not self._governed.in_bounds(said, currency, amount) or self._lacks(book, said, currency, amount):
             self._report("overdraft", f"{said['id']} was told that {amount} units of {currency} may be spent")
+        for code in self._governed.broken(said, self._governed.instance(book, given), "error"):
+            self._report("invariant", f"{said['id']} was told that it may what breaks {code}")
 
     def _refused(self, book: Book, said: Json, command: Json, found: Json) -> None:
         given = self._governed.priced(said, command)

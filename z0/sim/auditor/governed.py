@@ -132,12 +132,12 @@ class Governed:
             "access_denied": lambda: not self.may(fact, book.roles, command),
             "unpriced": lambda: command.get("usage") is not None and self._price(fact, command) is None,
             "unknown_config_version": lambda: self._lacks_version(fact, command),
-            "invariant_broken": lambda: bool(self.broken(fact, self._instance(book, self.priced(fact, command)), "error")),
+            "invariant_broken": lambda: bool(self.broken(fact, self.instance(book, self.priced(fact, command)), "error")),
         }
         if not reasons.get(code, lambda: True)():
             self._report("decision", f"{fact['id']}: {command['op']} {command['id']} was refused as {code} without reason")
 
-    def _instance(self, book: Book, command: Json) -> Json:
+    def instance(self, book: Book, command: Json) -> Json:
         """The fact that a command would have left, as far as the schemas look."""
         op, hold = command["op"], book.holds.get(command.get("reservation_id", ""))
         kind = TYPES.get(op, {}).get(command.get("kind", "deposit"), "budget")
