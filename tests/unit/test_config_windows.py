@@ -69,6 +69,15 @@ def test_a_month_ends_where_the_next_begins() -> None:
     assert (start, end) == (ms("2027-10-01T00:00", "Europe/Berlin"), ms("2027-11-01T00:00", "Europe/Berlin"))
 
 
+def test_a_midnight_that_comes_twice_begins_one_month() -> None:
+    """In St. John's it was the first of November once: the hour of October that came again belongs to the new month."""
+    name = "America/St_Johns"
+    midnight = ms("2009-11-01T00:00", name)
+    month = bounds_of(Window.MONTH, name)
+    assert month(midnight - 1)[1] == midnight
+    assert month(midnight + 30 * 60_000) == month(midnight) == (midnight, ms("2009-12-01T00:00", name))
+
+
 @pytest.mark.parametrize("window", [Window.TOTAL, Window.IN_FLIGHT])
 def test_what_never_begins_anew_lasts_for_ever(window: Window) -> None:
     """Both count from the beginning."""

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import Raw
 
+from tests.unit.test_domain_decide import append, charge, grant, revoke, settle
 from tests.unit.test_log_world import LEDGER, TENANT, Bench, add, create, deduct, note, read, reserve
 from z0.domain.commands import Command, Confirm, Release, UpdateEntity
 from z0.domain.entity import ARROWS, Changes, Status, merge_patch
@@ -46,11 +48,11 @@ def test_only_the_arrows_of_the_lifecycle_can_be_taken(status: Status, target: S
         assert bench.state().entity.status is status  # type: ignore[union-attr]
 
 
-def test_anonymized_and_deleted_are_ends() -> None:
-    """No arrow leads out of them."""
-    assert not ARROWS[Status.ANONYMIZED]
-    assert not ARROWS[Status.DELETED]
-    assert set(ARROWS) == set(Status)
+def test_an_entity_retires_in_two_steps_and_may_be_anonymized_or_deleted_from_any_but_these() -> None:
+    """Written out: nothing is retired that was not draining, and no arrow leads out of the ends."""
+    arrows = {(str(status), str(target)) for status in Status for target in ARROWS[status]}
+    gone = {(status, end) for status in ("active", "retiring", "retired") for end in ("anonymized", "deleted")}
+    assert arrows == {("active", "retiring"), ("retiring", "retired")} | gone
 
 
 CONFIRM = Confirm(id="c", tenant_id=TENANT, ledger_id=LEDGER, reservation_id="r1")
@@ -75,6 +77,36 @@ def test_each_status_takes_its_commands_and_refuses_the_others(status: Status, t
         expected = Outcome.ACCEPTED if command.id in takes else Outcome.ENTITY_NOT_ACTIVE
         assert bench.one(command).outcome is expected, command.id
     assert bench.one(read()).outcome is Outcome.ACCEPTED
+
+
+def test_a_retiring_entity_settles_what_it_owes_and_takes_roles_away_but_owes_nothing_new_and_gives_none() -> None:
+    """Draining is of charges and of access too."""
+    bench = Bench()
+    bench.decide(create(), add("a1"), append("o1", "outcome"))
+    bench.decide(*(charge(name, subtype="incurred") for name in ("c1", "c2")), grant("g1"), grant("g2", "user_2"))
+    assert bench.one(update("to-retiring", status=Status.RETIRING)).outcome is Outcome.ACCEPTED
+    drains: list[Command] = [settle("s1", "pending"), settle("s2", "settled"), revoke("v1")]
+    begins: list[Command] = [
+        charge("c3"),
+        charge("c4", subtype="incurred"),
+        grant("g3", "user_3"),
+        grant("g4", "user_2", "owner"),
+    ]
+    assert [bench.one(command).outcome for command in drains] == [Outcome.ACCEPTED] * 3
+    assert [bench.one(command).outcome for command in begins] == [Outcome.ENTITY_NOT_ACTIVE] * 4
+    assert bench.one(update("to-retired", status=Status.RETIRED)).outcome is Outcome.ACCEPTED
+    rest: list[Command] = [settle("s3", "settled", f"{LEDGER}.5"), revoke("v2", "user_2")]
+    assert [bench.one(command).outcome for command in rest] == [Outcome.ENTITY_NOT_ACTIVE] * 2
+
+
+@pytest.mark.parametrize("expected", [1, 3])
+def test_an_update_for_another_version_than_the_present_one_is_refused(expected: int) -> None:
+    """One that is gone as well as one that is not there yet."""
+    bench = Bench()
+    bench.decide(create(), update("u1", subtype="shop"))
+    late = UpdateEntity(id="u2", tenant_id=TENANT, ledger_id=LEDGER, changes=Changes(subtype="mill"), expected_version=expected)
+    assert bench.one(late).outcome is Outcome.VERSION_CONFLICT
+    assert bench.one(msgspec.structs.replace(late, id="u3", expected_version=2)).outcome is Outcome.ACCEPTED
 
 
 def test_an_ended_entity_takes_no_metadata_under_cover_of_its_own_status() -> None:

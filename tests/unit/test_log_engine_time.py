@@ -3,10 +3,13 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
+
 from tests.unit.test_log_engine_world import World
-from tests.unit.test_log_world import LEDGER, TENANT, add, create, reserve
+from tests.unit.test_log_world import LEDGER, TENANT, add, create, deduct, reserve
 from tests.waiting import until
-from z0.domain.commands import Confirm, Release
+from z0.domain.commands import Append, Command, Confirm, Release, Settle
+from z0.domain.outcome import Outcome
 from z0.log.entry import RETENTION_MS
 from z0.log.ports import Record
 
@@ -22,6 +25,8 @@ async def test_a_lost_index_is_rebuilt_from_35_days_ago_and_no_further() -> None
         await world.again()
         await world.ask(add("middle", "1"))
         world.pass_time(RETENTION_MS // 2 + 1)
+        await world.stop()
+        await world.again()  # an epoch of its own, at which a rebuild would begin that goes back less far
         await world.ask(add("new", "1"))
         await world.stop()
         starts: list[int] = []
@@ -51,6 +56,39 @@ async def test_a_late_outcome_is_told_the_same_after_the_index_was_lost() -> Non
         await world.again()
         [again] = await world.ask(late)
         assert (again.repeated, again.detail) == (True, first.detail)
+
+
+async def test_a_repeat_is_told_the_same_in_every_field_after_the_index_was_lost() -> None:
+    """From the facts, whatever kind they are: also of those that name a currency and change no balance."""
+    async with World(forget_index=True) as world:
+        await world.ask(create(), add("a1", "10"), Append(id="o", type="outcome", **_base))
+        due: dict[str, Any] = {"amount": "4", "currency": "USD", "source_id": f"{LEDGER}.3"} | _base
+        commands: list[Command] = [
+            Append(id="owed", type="charge", subtype="incurred", **due),
+            Settle(id="settle", charge_id=f"{LEDGER}.4", stage="settled", **_base),
+            reserve("r1", "2"),
+            Confirm(id="part", reservation_id="r1", amount="0.5", **_base),
+            Confirm(id="late", reservation_id="r1", **_base),
+            deduct("much", "99"),
+            Append(id="priced", type="note", amount="3", currency="USD", **_base),
+        ]
+        first = await world.ask(*commands)
+        await world.crash()
+        await world.again()
+        again = await world.ask(*commands)
+        assert [answer.repeated for answer in again] == [True] * len(commands)
+        assert [msgspec.structs.replace(answer, repeated=False) for answer in again] == first
+
+
+async def test_a_charge_still_finds_its_outcome_after_the_index_was_lost() -> None:
+    """The rebuild keeps the facts that others may name, as deciding them did."""
+    async with World(forget_index=True) as world:
+        await world.ask(create(), add("a1", "10"), Append(id="o", type="outcome", **_base), Append(id="n", type="note", **_base))
+        await world.crash()
+        await world.again()
+        due: dict[str, Any] = {"type": "charge", "amount": "4", "currency": "USD"} | _base
+        answers = await world.ask(*(Append(id=f"c{seq}", source_id=f"{LEDGER}.{seq}", **due) for seq in (3, 4)))
+        assert [answer.outcome for answer in answers] == [Outcome.ACCEPTED, Outcome.SOURCE_INVALID]
 
 
 async def test_the_workers_timer_expires_what_nobody_asks_for() -> None:
