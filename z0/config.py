@@ -138,9 +138,9 @@ class Config(BaseModel):
             yield from (f"Z0_KAFKA: {problem}" for problem in kafka_url.problems(self.kafka))
         if self.postgres and not self.postgres.startswith(("postgresql://", "postgres://")):
             yield "Z0_POSTGRES: not of the form postgresql://user:password@host:port/database"
-        if self.clickhouse and not _is_http(self.clickhouse):
+        if self.clickhouse and not is_http(self.clickhouse):
             yield "Z0_CLICKHOUSE: not of the form http://user:password@host:port/database"
-        if self.s3 and not (_is_http(self.s3) and urlsplit(self.s3).path.strip("/")):
+        if self.s3 and not (is_http(self.s3) and urlsplit(self.s3).path.strip("/")):
             yield "Z0_S3: not of the form https://key:secret@host:port/bucket?region=auto"
 
     # Addresses: given ones win over the local stack's.
@@ -165,7 +165,8 @@ class Config(BaseModel):
         return f"http://{self.api_host}:{self.api_port}"
 
 
-def _is_http(text: str) -> bool:
+def is_http(text: str) -> bool:
+    """Whether it is the URL of a server."""
     return text.startswith(("http://", "https://")) and kafka_url.is_server(text.partition("://")[2])
 
 

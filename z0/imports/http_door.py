@@ -122,7 +122,8 @@ class HttpDoor:
                         raise DoorError(f"{self._url} answered {response.status}: {text}")
                     reason = f"{self._url} answers {response.status}: {text}"
             except (aiohttp.ClientError, TimeoutError) as error:
-                reason = f"{self._url}: {error or type(error).__name__}"
+                reason = f"the API does not answer at {self._url} ({str(error) or type(error).__name__})"
+                reason += "; start the stack with `z0 up`, or correct --url or Z0_API_HOST and Z0_API_PORT"
             await self._again(reason, listener)
 
     async def _again(self, reason: str, listener: Listener) -> None:

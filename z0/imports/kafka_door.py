@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from z0 import kafka_url
 from z0.client.partitioner import partition_of
 from z0.codec import digest_of, encode_command
+from z0.errors import no_answer
 from z0.imports.backoff import Backoff
 from z0.imports.build import RowCommands, Step
 from z0.imports.doors import Decided, Listener
@@ -63,7 +64,7 @@ class KafkaDoor:
             self._outcomes = await self._connect()
         except KafkaError as error:
             await self.__aexit__()
-            raise DoorError(f"Kafka does not answer ({error}); start the stack with `z0 up`, or correct Z0_KAFKA") from None
+            raise DoorError(no_answer("Kafka", error)) from None
         self._outcomes.start_at(self._began(self._outcomes.end))
         await self._remember(self._outcomes)
         self._following = asyncio.create_task(self._follow(self._outcomes))

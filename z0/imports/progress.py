@@ -3,6 +3,7 @@ What a person sees while an import runs. Owns: the bar on a terminal, a line now
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -42,17 +43,43 @@ async def _bars(tallies: Mapping[str, Tally], console: Console) -> None:
     )
     with Progress(*columns, console=console, transient=True) as progress:
         tasks = {name: progress.add_task(escape(name), total=0, rates="") for name in tallies}
+        waits = Waits(tallies, console)
         while True:
+            waits.say()
             for name, tally in tallies.items():
                 progress.update(tasks[name], total=tally.rows_total, completed=tally.rows, rates=rates(tally))
             await asyncio.sleep(REFRESH_S)
 
 
 async def _lines(tallies: Mapping[str, Tally], console: Console) -> None:
+    waits, shown_at = Waits(tallies, console), time.monotonic()
     while True:
-        await asyncio.sleep(PLAIN_EVERY_S)
+        await asyncio.sleep(REFRESH_S)
+        waits.say()
+        if time.monotonic() - shown_at < PLAIN_EVERY_S:
+            continue
+        shown_at = time.monotonic()
         for name, tally in tallies.items():
             console.print(f"{name}: {tally.rows:,}/{tally.rows_total:,} rows, {rates(tally)}", markup=False, soft_wrap=True)
+
+
+class Waits:
+    """Says once why an import waits: a server that is not there should be seen at once, and not when it is given up."""
+
+    def __init__(self, tallies: Mapping[str, Tally], console: Console) -> None:
+        self._tallies = tallies
+        self._console = console
+        self._waiting: set[str] = set()
+
+    def say(self) -> None:
+        """Whatever began to wait since the last time."""
+        for name, tally in self._tallies.items():
+            if tally.waits_for is None:
+                self._waiting.discard(name)
+            elif name not in self._waiting:
+                self._waiting.add(name)
+                text = f"{name}: waiting, and trying again for as long as --retry-s says: {tally.waits_for}"
+                self._console.print(text, markup=False, soft_wrap=True)
 
 
 def rates(tally: Tally) -> str:

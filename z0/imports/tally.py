@@ -33,6 +33,7 @@ class Tally:
         self.commands_skipped = 0
         self.retries = 0
         self.last_retry: str | None = None
+        self.waits_for: str | None = None  # why nothing goes on now
         self.unresolved = 0
         self.last_line = 0
         self.interrupted = False
@@ -45,6 +46,7 @@ class Tally:
         self.commands_sent += count
 
     def decided(self, decided: Decided) -> None:
+        self.waits_for = None
         self.outcomes[decided.outcome] += 1
         self.by_step[decided.step.name, decided.outcome] += 1
         self.repeated += decided.repeated
@@ -58,7 +60,7 @@ class Tally:
 
     def retried(self, reason: str) -> None:
         self.retries += 1
-        self.last_retry = reason
+        self.last_retry = self.waits_for = reason
 
     # What the run tells.
     def bad_row(self, bad: BadRow) -> None:
