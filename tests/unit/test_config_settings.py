@@ -18,7 +18,7 @@ from z0.domain.config import (
     decode_version,
     encode_version,
 )
-from z0.domain.config_rules import Problem, problem_of_target, read_settings
+from z0.domain.config_rules import Problem, problem_of_target, problems_of, read_settings
 from z0.domain.facts import ConfigType, Scope
 
 LIMIT = {"name": "daily", "counts": "spend", "window": "day"}
@@ -88,6 +88,28 @@ def test_settings_that_do_not_fit_are_refused_with_what_is_wrong(kind: str, sett
     found = read_settings(ConfigType(kind), raw(settings))
     assert isinstance(found, Problem)
     assert word in f"{found.where} {found.text}"
+    everything = problems_of(ConfigType(kind), raw(settings))
+    assert everything[0] == found or any(word in f"{problem.where} {problem.text}" for problem in everything)
+
+
+def test_everything_that_is_wrong_is_found_together() -> None:
+    """In the members of lists and of objects too; where the shape fits, by the rules between the fields."""
+    cap = {"limits": [{"name": "Daily", "counts": "spend", "window": "day"}, LIMIT | {"max_count": "1"}, {}], "zone": "UTC"}
+    assert [problem.where for problem in problems_of(ConfigType.CAP, raw(cap))] == [
+        "settings.zone",
+        "settings.limits.0.name",
+        "settings.limits.1.max_count",
+        *("settings.limits.2.name", "settings.limits.2.counts", "settings.limits.2.window"),
+    ]
+    budget = {"overdraft": {"usd": "1", "EUR": 2}, "ttl_ms_max": 0}
+    assert [problem.where for problem in problems_of(ConfigType.BUDGET, raw(budget))] == [
+        *("settings.overdraft.usd", "settings.overdraft.EUR", "settings.ttl_ms_max")
+    ]
+    fitting = {"limits": [LIMIT, {"name": "b", "counts": "invocations", "window": "in_flight", "max_count": 1}]}
+    assert [problem.where for problem in problems_of(ConfigType.CAP, raw(fitting))] == [
+        *("settings.limits.daily", "settings.limits.b")
+    ]
+    assert [problems_of(kind, raw(example)) for kind, example in EXAMPLES.items()] == [[]] * len(EXAMPLES)
 
 
 def test_a_price_may_be_finer_than_money() -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from z0.configs.schemas import problem_of
 from z0.configs.windows import is_zone
+from z0.domain import config_rules
 from z0.domain.commands import PutConfig
 from z0.domain.config import (
     ALL_BYTES_MAX,
@@ -73,6 +74,17 @@ def refusal_of(command: PutConfig, at_ms: int, others: Sequence[Config], held: H
     # The weight first, which also bounds what it takes to compile. A version that was taken is read whatever it weighs.
     problem = _problem_of_weight(settings) or problem_of_library(settings) or _problem_of_number(command, settings, others)
     return _bad(problem) if problem is not None else _loosening(command, settings, others)
+
+
+def problems_of(command: PutConfig, at_ms: int) -> list[Problem]:
+    """Everything that is wrong with a config by itself, for the one who wrote it; a refusal names the first, as it is a fact."""
+    of_place = problem_of_target(command.scope, command.applies_to, command.tenant_id), _problem_of_time(command, at_ms)
+    found = [problem for problem in of_place if problem is not None]
+    settings = read_settings(command.type, command.settings)
+    if isinstance(settings, Problem):
+        return found + config_rules.problems_of(command.type, command.settings)
+    by_itself = (_problem_of_weight(settings) or problem_of_library(settings)) if settings is not None else None
+    return found + ([by_itself] if by_itself is not None else [])
 
 
 def _bad(problem: Problem) -> Refusal:

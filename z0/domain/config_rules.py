@@ -4,13 +4,14 @@ What settings must fulfil beyond their shape. Owns: reading settings, and the wo
 Does not own: what needs a library (is a time zone known, is a JSON Schema one: `z0.configs`) or other configs (loosening).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
+from z0.domain import shape
 from z0.domain.commands import OPS
 from z0.domain.config import (
     ANY,
@@ -57,15 +58,36 @@ def is_off(raw: Raw) -> bool:
 def read_settings(kind: ConfigType, raw: Raw) -> Settings | Problem | None:
     """Settings as values; None where they are `{}`, which switches a config off."""
     text = bytes(raw)
+    if is_off(raw) and len(text) <= SETTINGS_BYTES_MAX:
+        return None
+    settings = _decoded(kind, text)
+    return settings if isinstance(settings, Problem) else next(_RULES[type(settings)](settings), settings)
+
+
+def problems_of(kind: ConfigType, raw: Raw) -> list[Problem]:
+    """
+    Everything that is wrong with settings by themselves, for the one who is to correct them.
+
+    A refusal names the first only: it is a fact, and the bytes of facts do not change.
+    """
+    first = read_settings(kind, raw)
+    if not isinstance(first, Problem):
+        return []
+    settings = _decoded(kind, bytes(raw))
+    if isinstance(settings, Problem):
+        if len(bytes(raw)) > SETTINGS_BYTES_MAX:
+            return [first]
+        return [Problem(*found) for found in shape.problems_of(SETTINGS[kind], bytes(raw), "settings")] or [first]
+    return list(_RULES[type(settings)](settings))
+
+
+def _decoded(kind: ConfigType, text: bytes) -> Settings | Problem:
     if len(text) > SETTINGS_BYTES_MAX:
         return Problem("settings", f"more than {SETTINGS_BYTES_MAX} bytes")
-    if is_off(raw):
-        return None
     try:
-        settings = _DECODERS[kind].decode(text)
+        return _DECODERS[kind].decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Problem("settings", str(error))
-    return _RULES[type(settings)](settings) or settings
 
 
 def problem_of_target(scope: Scope, applies_to: str, tenant_id: str) -> Problem | None:
@@ -88,69 +110,77 @@ def _no_config(kind: EntityType) -> Problem | None:
     return Problem("applies_to", "configs do not apply to configs") if kind is EntityType.CONFIG else None
 
 
-def _budget(settings: BudgetSettings) -> Problem | None:
+# Each rule gives everything that is wrong, the first first: that one a refusal names.
+
+
+def _budget(settings: BudgetSettings) -> Iterator[Problem]:
     default, most = settings.ttl_ms_default, settings.ttl_ms_max
     if default is not None and most is not None and default > most:
-        return Problem("settings.ttl_ms_default", "is more than `ttl_ms_max`")
-    return next((p for currency in settings.overdraft or () if (p := _currency("settings.overdraft", currency))), None)
+        yield Problem("settings.ttl_ms_default", "is more than `ttl_ms_max`")
+    for currency in settings.overdraft or ():
+        yield from _currency("settings.overdraft", currency)
 
 
-def _cap(settings: CapSettings) -> Problem | None:
+def _cap(settings: CapSettings) -> Iterator[Problem]:
     names = [limit.name for limit in settings.limits]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        return Problem("settings.limits", f"two limits are named {twice}")
-    return next((problem for limit in settings.limits if (problem := _limit(limit))), None)
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            yield Problem("settings.limits", f"two limits are named {name}")
+    for limit in settings.limits:
+        yield from _limit(limit)
 
 
-def _limit(limit: LimitSettings) -> Problem | None:
+def _limit(limit: LimitSettings) -> Iterator[Problem]:
     where = f"settings.limits.{limit.name}"
     if (limit.max_count is None) == (limit.max_amount is None):
-        return Problem(where, "give `max_count` or `max_amount`")
+        yield Problem(where, "give `max_count` or `max_amount`")
     if (limit.max_amount is None) != (limit.currency is None):
-        return Problem(where, "`max_amount` and `currency` belong together")
+        yield Problem(where, "`max_amount` and `currency` belong together")
     if limit.counts is Counts.INVOCATIONS and limit.max_amount is not None:
-        return Problem(where, "invocations have no amount: give `max_count`")
+        yield Problem(where, "invocations have no amount: give `max_count`")
     if limit.counts is Counts.INVOCATIONS and limit.window is Window.IN_FLIGHT:
-        return Problem(where, "in flight are reservations: count `spend`")
-    return _currency(where, limit.currency)
+        yield Problem(where, "in flight are reservations: count `spend`")
+    yield from _currency(where, limit.currency)
 
 
-def _pricing(settings: PricingSettings) -> Problem | None:
+def _pricing(settings: PricingSettings) -> Iterator[Problem]:
     if len(settings.prices) > METERS_MAX:
-        return Problem("settings.prices", f"more than {METERS_MAX} meters")
+        yield Problem("settings.prices", f"more than {METERS_MAX} meters")
     least, most = units_of(settings.min_amount), units_of(settings.max_amount)
     if least is not None and most is not None and least > most:
-        return Problem("settings.min_amount", "is more than `max_amount`")
-    return _currency("settings.currency", settings.currency)
+        yield Problem("settings.min_amount", "is more than `max_amount`")
+    yield from _currency("settings.currency", settings.currency)
 
 
-def _access(settings: AccessSettings) -> Problem | None:
+def _access(settings: AccessSettings) -> Iterator[Problem]:
     if len(settings.roles) > ROLES_MAX:
-        return Problem("settings.roles", f"more than {ROLES_MAX} roles")
+        yield Problem("settings.roles", f"more than {ROLES_MAX} roles")
     known = {ANY, *OPS}
     for role, ops in settings.roles.items():
-        unknown = next((op for op in ops if op not in known), None)
-        if unknown is not None:
-            return Problem(f"settings.roles.{role}", f"there is no command {unknown!r}; there are {', '.join(OPS)}")
-    return None
+        for unknown in (op for op in ops if op not in known):
+            yield Problem(f"settings.roles.{role}", f"there is no command {unknown!r}; there are {', '.join(OPS)}")
 
 
-def _routing(settings: RoutingSettings) -> Problem | None:
+def _routing(settings: RoutingSettings) -> Iterator[Problem]:
     if len(settings.candidates) > CANDIDATES_MAX:
-        return Problem("settings.candidates", f"more than {CANDIDATES_MAX} candidates")
+        yield Problem("settings.candidates", f"more than {CANDIDATES_MAX} candidates")
     for place, candidate in enumerate(settings.candidates):
         where = f"settings.candidates.{place}"
         if (candidate.asset_id is None) == (candidate.tool_id is None):
-            return Problem(where, "give `asset_id` or `tool_id`")
+            yield Problem(where, "give `asset_id` or `tool_id`")
         if candidate.asset_id is not None and entity_type(candidate.asset_id) is not EntityType.ASSET:
-            return Problem(where, "`asset_id` is no id of an asset")
+            yield Problem(where, "`asset_id` is no id of an asset")
         if candidate.tool_id is not None and entity_type(candidate.tool_id) is not EntityType.TOOL:
-            return Problem(where, "`tool_id` is no id of a tool")
-    return None
+            yield Problem(where, "`tool_id` is no id of a tool")
 
 
-def _invariant(settings: InvariantSettings) -> Problem | None:
+def _invariant(settings: InvariantSettings) -> Iterator[Problem]:
+    problem = _problem_of_schema(settings)
+    if problem is not None:
+        yield problem
+
+
+def _problem_of_schema(settings: InvariantSettings) -> Problem | None:
     try:
         schema = msgspec.json.decode(settings.schema)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -178,7 +208,7 @@ def _bounded(schema: Any) -> Problem | None:
 
 
 # Any: each rule takes its own class of settings; the key says which.
-_RULES: Final[dict[type[Settings], Callable[[Any], Problem | None]]] = {
+_RULES: Final[dict[type[Settings], Callable[[Any], Iterator[Problem]]]] = {
     BudgetSettings: _budget,
     CapSettings: _cap,
     PricingSettings: _pricing,
@@ -188,8 +218,9 @@ _RULES: Final[dict[type[Settings], Callable[[Any], Problem | None]]] = {
 }
 
 
-def _currency(where: str, currency: str | None) -> Problem | None:
-    return Problem(where, f"{currency} is no active ISO 4217 code") if currency not in (None, *CURRENCIES) else None
+def _currency(where: str, currency: str | None) -> Iterator[Problem]:
+    if currency not in (None, *CURRENCIES):
+        yield Problem(where, f"{currency} is no active ISO 4217 code")
 
 
 def units_of(amount: str | None) -> int | None:
