@@ -15,7 +15,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from sinks.source import SourceUnavailable
 from z0 import kafka_url
-from z0.errors import LogBroken
+from z0.errors import LogBroken, no_answer
 from z0.log.ports import Record
 from z0.log.validity import Position
 from z0.names import DEAD_LETTERS, FACTS, SINK_GROUP_PREFIX
@@ -46,7 +46,7 @@ class KafkaSource:
             return await self._bounds()
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
-            raise SourceUnavailable(f"Kafka: {error}") from error
+            raise SourceUnavailable(no_answer("Kafka", error)) from error
 
     def seek(self, offsets: Mapping[int, int]) -> None:
         for partition, offset in offsets.items():

@@ -14,6 +14,24 @@ The exception tree. Owns: what a *fault* is called. Does not own: refusals, whic
     `-- SinkStopped            a sink met something it must not step over
 """
 
+SERVERS = {"Kafka": "Z0_KAFKA", "Postgres": "Z0_POSTGRES", "ClickHouse": "Z0_CLICKHOUSE", "S3": "Z0_S3"}
+
+
+def no_answer(server: str, error: object) -> str:
+    """What a person is told of a server (one of `SERVERS`) that does not answer: why, and what to do next."""
+    return f"{server} does not answer ({_on_one_line(error)}); start the stack with `z0 up`, or correct {SERVERS[server]}"
+
+
+def refused(server: str, what: str, error: object) -> str:
+    """The same of one that answers and refuses, most often because nothing was made there yet."""
+    hint = f"`z0 migrate` makes what is missing there, or correct {SERVERS[server]}"
+    return f"{server} refused {what} ({_on_one_line(error)}); {hint}"
+
+
+def _on_one_line(error: object) -> str:
+    """Drivers draw arrows below their statements, which mean nothing in a sentence."""
+    return " ".join(str(error).split()).removesuffix(" ^")
+
 
 class Z0Error(Exception):
     """Something went wrong in z0."""

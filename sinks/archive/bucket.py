@@ -12,7 +12,7 @@ from botocore.config import Config as ClientConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sinks.base import StoreUnavailable
-from z0.errors import SinkStopped
+from z0.errors import SinkStopped, no_answer, refused
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -126,10 +126,10 @@ def _errors() -> Iterator[None]:
     except ClientError as error:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if status >= 500 or _code(error) in _TRANSIENT:
-            raise StoreUnavailable(f"S3: {error}") from error
-        raise SinkStopped(f"S3 refused a request: {error}") from error
+            raise StoreUnavailable(no_answer("S3", error)) from error
+        raise SinkStopped(refused("S3", "a request", error)) from error
     except BotoCoreError as error:
-        raise StoreUnavailable(f"S3: {error}") from error
+        raise StoreUnavailable(no_answer("S3", error)) from error
 
 
 def _code(error: ClientError) -> str:

@@ -14,7 +14,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalErr
 from urllib3.exceptions import HTTPError
 
 from sinks.base import StoreUnavailable
-from z0.errors import SinkStopped
+from z0.errors import SinkStopped, no_answer, refused
 
 CONNECT_TIMEOUT_S: Final = 5
 ANSWER_TIMEOUT_S: Final = 60
@@ -98,12 +98,12 @@ class Store:
             yield self._client
         except (OperationalError, HTTPError, OSError) as error:
             self.close()
-            raise StoreUnavailable(f"ClickHouse: {_short(error)}") from error
+            raise StoreUnavailable(no_answer("ClickHouse", _short(error))) from error
         except ClickHouseError as error:
             code = _CODE.search(str(error))
             if code is not None and int(code[1]) in TRANSIENT_CODES:
-                raise StoreUnavailable(f"ClickHouse: {_short(error)}") from error
-            raise SinkStopped(f"ClickHouse refused a statement: {_short(error)}") from error
+                raise StoreUnavailable(no_answer("ClickHouse", _short(error))) from error
+            raise SinkStopped(refused("ClickHouse", "a statement", _short(error))) from error
 
     def _connect(self) -> Client:
         address = self.address

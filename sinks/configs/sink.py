@@ -28,7 +28,7 @@ from sinks.base import Probe, StoreUnavailable, no_probe
 from z0.clock import Clock, SystemClock
 from z0.domain.config import topic_key
 from z0.domain.facts import FactType, StoredFact
-from z0.errors import SinkStopped, Unreachable
+from z0.errors import SinkStopped, Unreachable, no_answer
 from z0.log.following import read_all
 from z0.log.kafka import new_producer, start_client
 from z0.log.ports import Record
@@ -83,7 +83,7 @@ class ConfigsSink:
         try:
             await read_all(self._servers, self._topic, self._take)
         except (KafkaError, Unreachable, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"{self._topic}: {error}") from error
+            raise StoreUnavailable(str(error) if isinstance(error, Unreachable) else no_answer("Kafka", error)) from error
         self._stored_ms = self._clock.alive_ms()
         return dict(self._stored)
 
@@ -98,7 +98,7 @@ class ConfigsSink:
             await self._flush(final=final)
         except (KafkaError, Unreachable, OSError, TimeoutError) as error:
             await self.close()  # a producer may have failed for good
-            raise StoreUnavailable(f"{self._topic}: {error}") from error
+            raise StoreUnavailable(str(error) if isinstance(error, Unreachable) else no_answer("Kafka", error)) from error
         return dict(self._stored)
 
     async def close(self) -> None:

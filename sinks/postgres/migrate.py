@@ -6,6 +6,7 @@ import psycopg
 
 from sinks import sql
 from sinks.base import StoreUnavailable
+from z0.errors import no_answer
 
 # Any number, the same for every z0 process: two migrations at once wait for each other.
 LOCK: Final = 0x7A30_0001
@@ -37,5 +38,5 @@ def migrate(url: str) -> list[str]:
                 connection.execute(step.sql.encode())
                 connection.execute("INSERT INTO schema_migrations (number, name) VALUES (%s, %s)", (step.number, step.name))
     except psycopg.OperationalError as error:
-        raise StoreUnavailable(f"Postgres does not answer: {error}") from error
+        raise StoreUnavailable(no_answer("Postgres", error)) from error
     return [f"{step.number:04d}_{step.name}" for step in missing]

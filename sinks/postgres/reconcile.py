@@ -26,6 +26,7 @@ import psycopg
 
 from sinks import sql
 from sinks.base import StoreUnavailable
+from z0.errors import no_answer, refused
 
 PIECE_ROWS: Final = 5_000  # one join of this many rows takes milliseconds, and is what memory holds at once
 LOOK_AGAIN_S: Final = 0.2
@@ -92,7 +93,9 @@ class Reconciliation:
                 self._connection = connection
                 yield self
         except psycopg.OperationalError as error:
-            raise StoreUnavailable(f"Postgres: {error}") from error
+            raise StoreUnavailable(no_answer("Postgres", error)) from error
+        except psycopg.ProgrammingError as error:
+            raise StoreUnavailable(refused("Postgres", "a question", error)) from error
 
     def positions(self) -> dict[int, int]:
         """The next offset of every partition that the store does not have yet."""

@@ -26,7 +26,7 @@ from sinks.base import Probe, StoreUnavailable, no_probe
 from sinks.postgres.projections import Balances, Charges, EntityRow, entity_of, entity_parameters, fold_entities, lifecycle
 from sinks.postgres.rows import COLUMNS, rows
 from z0.domain.facts import StoredFact
-from z0.errors import SinkStopped
+from z0.errors import SinkStopped, no_answer, refused
 from z0.log.reader import Read
 from z0.log.validity import Position, Standing
 from z0.names import SINK_POSTGRES
@@ -217,9 +217,9 @@ class PostgresSink:
         try:
             yield
         except _TRANSIENT as error:
-            raise StoreUnavailable(f"Postgres: {error}") from error
+            raise StoreUnavailable(no_answer("Postgres", error)) from error
         except psycopg.Error as error:
-            raise SinkStopped(f"Postgres refused a batch: {error}") from error
+            raise SinkStopped(refused("Postgres", "a batch", error)) from error
 
 
 def _facts(reads: list[Read]) -> Iterator[StoredFact]:

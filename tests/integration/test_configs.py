@@ -140,9 +140,17 @@ async def test_a_person_writes_and_looks_at_configs_on_the_command_line(stack: C
     tag = uuid.uuid4().hex[:10]
     whose = ("--tenant", tag, "--type", "cap")
     config = f"cfg_{tag}"
-    assert (await z0(stack, "config", "put", config, json.dumps(cap(5)), *whose)).returncode == 0
+    nobodys = await z0(stack, "config", "put", config, json.dumps(cap(5)), *whose)
+    assert (nobodys.returncode, f"`z0 tenant create {tag}` makes it" in nobodys.stderr) == (1, True)
+    assert (await z0(stack, "tenant", "create", tag)).returncode == 0
+    first_time = ("--id", f"put-{tag}")
+    done = await z0(stack, "config", "put", config, json.dumps(cap(5)), *whose, *first_time)
+    assert done.stdout.startswith(f"{config}: version 1 written, in force from ")
     later = ("--at", "2037-01-01T00:00:00Z", "--name", "later")
-    assert (await z0(stack, "config", "put", config, json.dumps(cap(6)), *whose, *later)).returncode == 0
+    done = await z0(stack, "config", "put", config, json.dumps(cap(6)), *whose, *later, "--json")
+    assert (json.loads(done.stdout)["version"], json.loads(done.stdout)["effective_at"]) == (2, 2_114_380_800_000)
+    again = await z0(stack, "config", "put", config, json.dumps(cap(5)), *whose, *first_time, "--json")
+    assert (json.loads(again.stdout)["version"], json.loads(again.stdout)["repeated"]) == (1, True)
     wrong = await z0(stack, "config", "put", config, '{"limits": 1}', *whose)
     assert wrong.returncode == 1
     assert "bad_config" in wrong.stderr
@@ -150,8 +158,8 @@ async def test_a_person_writes_and_looks_at_configs_on_the_command_line(stack: C
 
     async def both() -> list[Any] | None:
         found = await z0(stack, "config", "get", config, "--all", "--json")
-        lines = [json.loads(line) for line in found.stdout.splitlines()]
-        return lines if len(lines) == 2 else None
+        listed = json.loads(found.stdout) if found.returncode == 0 else []
+        return listed if len(listed) == 2 else None
 
     first, second = await until(both, "both versions have come round")
     assert (first["version"], second["version"], second["name"]) == (1, 2, "later")
@@ -160,7 +168,7 @@ async def test_a_person_writes_and_looks_at_configs_on_the_command_line(stack: C
     then = await z0(stack, "config", "get", config, "--at", "2037-01-02T00:00:00Z", "--json")
     assert json.loads(then.stdout)["version"] == 2
     listed = await z0(stack, "config", "list", "--tenant", tag, "--json")
-    assert [json.loads(line)["version"] for line in listed.stdout.splitlines()] == [1]
+    assert [one["version"] for one in json.loads(listed.stdout)] == [1]
     assert config in (await z0(stack, "config", "list")).stdout
 
 
@@ -213,6 +221,7 @@ async def test_the_command_line_shows_what_holds_for_an_entity_while_postgres_is
     whose, said = ("--tenant", tag, "--type", "routing"), json.dumps(routes("b", "a"))
     supervisor = supervise.connect(layout.of(stack))
     assert supervisor is not None
+    assert (await z0(stack, "tenant", "create", tag)).returncode == 0
     try:
         supervisor.stop("postgres")
         done = await z0(stack, "config", "put", f"cfg_{tag}", said, *whose, "--applies-to", "account")

@@ -1,21 +1,30 @@
 """The command line without servers: what a person sees when something is wrong."""
 
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import typer
+from aiokafka.errors import UnknownTopicOrPartitionError
 from typer.testing import CliRunner
 
 from api.keys import KeyRecord, Mode, Scope
+from sinks.archive.bucket import Bucket
+from sinks.clickhouse.client import Store
+from sinks.postgres.migrate import migrate as migrate_postgres
+from sinks.postgres.reconcile import Reconciliation
+from tests.conftest import free_ports
 from z0.cli.main import app
+from z0.cli.servers import told
 from z0.cli.tenants import create_key, revoke_key
 from z0.client.memory import MemoryLedger
 from z0.errors import Z0Error
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "llm"
 SLOW = ("pydantic", "aiokafka", "aiohttp", "starlette", "faust", "boto3", "psycopg", "pyarrow", "z0.client", "z0.config")
 
 
@@ -120,3 +129,97 @@ async def test_a_tenant_and_a_key_that_are_none_are_told_so() -> None:
             await create_key(ledger, "nobody", KeyRecord(hash="", mode=Mode.LIVE, scopes=[Scope.READ]))
         with pytest.raises(Z0Error, match="tenant nobody has no key key_1"):
             await revoke_key(ledger, "nobody", "key_1")
+
+
+NOWHERE = {
+    "Kafka": {"Z0_KAFKA": "127.0.0.1:1"},
+    "S3": {"Z0_S3": "http://key:secret@127.0.0.1:1/bucket"},
+    "Postgres": {"Z0_POSTGRES": "postgresql://z0:z0@127.0.0.1:1/z0"},
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "server"),
+    [
+        ("reconcile", "Kafka"),
+        ("explain account_acct_1.1", "Kafka"),
+        ("api", "Kafka"),
+        ("verify", "S3"),
+        ("explain account_acct_1.1 --from postgres", "Postgres"),
+    ],
+)
+def test_a_server_that_does_not_answer_is_one_line_with_what_to_do_next(command: str, server: str) -> None:
+    """The same words for every command and every server, with the setting that names the server."""
+    done = z0(*command.split(), **NOWHERE[server], Z0_API_PORT=str(free_ports()["api_port"]))
+    assert done.returncode == 1
+    assert f"error: {server} does not answer (" in done.stderr
+    assert f"start the stack with `z0 up`, or correct Z0_{server.upper()}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("ask", "server"),
+    [
+        (lambda: migrate_postgres("postgresql://z0:z0@127.0.0.1:1/z0"), "Postgres"),
+        (lambda: Reconciliation("postgresql://z0:z0@127.0.0.1:1/z0").opened().__enter__(), "Postgres"),
+        (lambda: Store("http://default:@127.0.0.1:1/z0").query("SELECT 1"), "ClickHouse"),
+        (lambda: Bucket("http://key:secret@127.0.0.1:1/bucket").create(), "S3"),
+    ],
+    ids=["migrate", "reconcile", "clickhouse", "s3"],
+)
+def test_every_store_says_the_same_when_it_is_away(ask: Callable[[], object], server: str) -> None:
+    """Whoever asks it."""
+    with pytest.raises(Z0Error) as caught:
+        ask()
+    assert str(caught.value).startswith(f"{server} does not answer (")
+    assert str(caught.value).endswith(f"start the stack with `z0 up`, or correct Z0_{server.upper()}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("command", ["up", "status"])
+def test_a_data_folder_that_cannot_be_used_is_named_with_its_setting(command: str, tmp_path: Path) -> None:
+    """It is a file here; one that may not be written, or is on a full disk, is told in the same way."""
+    (tmp_path / "file").touch()
+    ports = {f"Z0_{name.upper()}": str(port) for name, port in free_ports().items()}
+    done = z0(command, Z0_HOME=str(tmp_path / "file"), **ports)
+    assert done.returncode == 1
+    assert f"the folder Z0_HOME={tmp_path / 'file'} cannot be used: Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"Z0_API_HOST": "no.such.host.invalid"}, "nothing can listen at Z0_API_HOST=no.such.host.invalid"),
+        ({"Z0_API_HOST": "203.0.113.1"}, "nothing can listen at Z0_API_HOST=203.0.113.1"),
+        ({}, "set Z0_API_PORT to another port"),
+    ],
+    ids=["no such name", "no address of ours", "taken"],
+)
+def test_an_address_that_the_api_cannot_listen_at_is_named_with_its_setting(settings: dict[str, str], said: str) -> None:
+    """Before anything else is opened."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = z0("api", Z0_API_PORT=str(taken.getsockname()[1]), **settings)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("url", ["foo", "localhost:8080", "ftp://host", "http://", "http://host:99999"])
+def test_what_is_no_url_is_not_tried_for_minutes(url: str) -> None:
+    """It was tried again for 180 s, without a word."""
+    mapping = str(EXAMPLES / "mapping.yaml")
+    done = z0("import", str(EXAMPLES / "requests.csv.gz"), "-m", mapping, "--rows", "1", "--api-key", "key", "--url", url)
+    assert done.returncode == 1
+    assert f"--url {url}: no URL, such as http://127.0.0.1:18080" in done.stderr
+
+
+def test_an_error_of_a_library_is_told_with_the_server_that_it_is_about() -> None:
+    """What no room took up, such as a topic that was deleted under our hands; a bug of z0 stays a traceback."""
+    assert told(UnknownTopicOrPartitionError("gone")) == (
+        "Kafka refused a request ([Error 3] UnknownTopicOrPartitionError: gone); "
+        "`z0 migrate` makes what is missing there, or correct Z0_KAFKA"
+    )
+    assert told(Z0Error("as it is")) == "as it is"
+    assert told(KeyError("a bug")) is None
+    assert told(OSError(2, "No such file", "/elsewhere")) is None

@@ -3,14 +3,22 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+from msgspec import Raw
 from typer.testing import CliRunner
 
 from tests.unit.config_world import NOW, book, version
-from z0.cli.configs import moment, read_settings_text
+from z0.cli.configs import moment, read_settings_text, refusal_text, write
 from z0.cli.main import app
-from z0.domain.commands import TIMESTAMP_MAX
+from z0.cli.tenants import create_tenant
+from z0.client.memory import MemoryLedger
+from z0.domain.answer import Answer
+from z0.domain.commands import TIMESTAMP_MAX, PutConfig
+from z0.domain.facts import ConfigType, Scope
+from z0.domain.outcome import Outcome
 from z0.errors import Z0Error
 
 CAP = '{"limits": []}'
@@ -126,3 +134,61 @@ def test_a_person_is_shown_what_holds_for_an_entity(monkeypatch: pytest.MonkeyPa
     done, as_json = CliRunner().invoke(app, asked), CliRunner().invoke(app, [*asked, "--json"])
     assert json.loads(done.stdout)["settings"]["routing"]["candidates"][0]["tool_id"] == "tool_1"
     assert (json.loads(as_json.stdout), as_json.stdout.count("\n")) == (json.loads(done.stdout), 1)
+
+
+def put(settings: Any, kind: ConfigType = ConfigType.CAP, *, tenant: str = "tenant_acme", name: str = "put-1") -> PutConfig:
+    scope, said = Scope.TENANT, Raw(msgspec.json.encode(settings))
+    return PutConfig(id=name, tenant_id=tenant, ledger_id="config_cfg_1", type=kind, scope=scope, settings=said)
+
+
+async def test_a_config_of_a_tenant_that_does_not_exist_is_not_written() -> None:
+    """The ledger would take it: it knows of no list of tenants. What is the platform's needs none."""
+    async with MemoryLedger() as ledger:
+        with pytest.raises(Z0Error, match="there is no tenant acme; `z0 tenant create acme` makes it"):
+            await write(ledger, ledger.log, put({}), tenant="acme")
+        await create_tenant(ledger, "acme")
+        _, written = await write(ledger, ledger.log, put({}), tenant="acme")
+        assert written.version == 1
+    async with MemoryLedger() as ledger:
+        await write(ledger, ledger.log, put({}, tenant="tenant_platform"), tenant=None)
+
+
+async def test_who_writes_a_config_is_told_its_version_also_of_a_repeat() -> None:
+    """It was the number of the fact, which counts refusals too and is asked for nowhere."""
+    async with MemoryLedger() as ledger:
+        told = [(await write(ledger, ledger.log, put({}, name=name), tenant=None)) for name in ("a", "b", "a")]
+    assert [(version.version, answer.repeated) for answer, version in told] == [(1, False), (2, False), (1, True)]
+    assert told[0][1].effective_at == told[0][0].recorded_at
+
+
+WRONG_CAP = {
+    "limits": [{"name": "Daily", "counts": "spend", "window": "day", "max_count": -1}, {"name": "b", "window": "year"}],
+    "timzone": "UTC",
+}
+
+
+def test_a_refused_config_is_told_everything_that_is_wrong_with_it() -> None:
+    """Its fact names the first thing only; a person would correct them one by one."""
+    refused = Answer("put-1", "config_cfg_1", Outcome.BAD_CONFIG, detail="the first one", recorded_at=NOW)
+    text = refusal_text(refused, put(WRONG_CAP))
+    assert text.startswith("bad_config: 5 things to correct:\n")
+    for where in ("timzone", "limits.0.name", "limits.0.max_count", "limits.1.counts: is missing", "limits.1.window"):
+        assert f"settings.{where}" in text
+    other = Answer("put-1", "config_cfg_1", Outcome.BAD_CONFIG, detail="what only the ledger knows", recorded_at=NOW)
+    assert "what only the ledger knows" in refusal_text(other, put({}))
+
+
+def test_lists_are_one_json_array_and_one_thing_is_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One document whatever was asked, so that `jq` and `json.load` do."""
+    routes = {"candidates": [{"tool_id": "tool_1"}]}
+    versions = [version(routes, "routing", tenant="tenant_acme", version=n, effective_at=NOW + n) for n in (1, 2)]
+    monkeypatch.setattr("z0.cli.configs._book", lambda: book(*versions))
+    at = ["--at", str(NOW + 2), "--json"]
+    shown = {words: json.loads(CliRunner().invoke(app, ["config", *words.split(), *at]).stdout) for words in ASKED}
+    assert [one["version"] for one in shown["list"]] == [2]
+    assert [one["version"] for one in shown["get cfg_1 --all"]] == [1, 2]
+    assert shown["get cfg_1"]["version"] == 2
+    assert shown["list --type cap"] == []
+
+
+ASKED = ("list", "get cfg_1 --all", "get cfg_1", "list --type cap")

@@ -1,6 +1,11 @@
 """`z0 api`: the HTTP server. Owns: its options. Does not own: the server (`api.main`)."""
 
+import asyncio
+
 import typer
+
+from z0.cli.servers import check
+from z0.names import FACTS, OWNERS
 
 
 def register(app: typer.Typer) -> None:
@@ -18,5 +23,10 @@ def register(app: typer.Typer) -> None:
         """
         from api.main import serve as run
         from z0.config import from_env
+        from z0.stack import ports
 
-        run(from_env(), workers=workers, access_log=access_log)
+        config = from_env()
+        host, port = "Z0_API_HOST", "Z0_API_PORT"
+        ports.check_listening(config.api_host, config.api_port, host_variable=host, port_variable=port)
+        asyncio.run(check(config, FACTS, OWNERS))
+        run(config, workers=workers, access_log=access_log)

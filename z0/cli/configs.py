@@ -19,18 +19,23 @@ from rich.table import Table
 
 from api.keys import is_tenant_name, tenant_entity_id
 from z0.cli.screen import screen
+from z0.cli.servers import check, with_ledger
+from z0.cli.tenants import check_tenant
 from z0.clock import SystemClock
 from z0.domain.answer import Answer
 from z0.domain.commands import TIMESTAMP_MAX, PutConfig
-from z0.domain.config import PLATFORM_TENANT, encode_version
+from z0.domain.config import PLATFORM_TENANT, ConfigVersion, encode_version, version_of_fact
 from z0.domain.facts import ConfigType, Scope
 from z0.domain.ids import EntityType, entity_type, ledger_id
 from z0.domain.outcome import MEANINGS, Outcome, is_transient
 from z0.errors import Z0Error
+from z0.names import CONFIGS
 
 if TYPE_CHECKING:
+    from z0.client.ports import Ledger
     from z0.configs import Book
     from z0.configs.history import Period
+    from z0.log.ports import Log
 
 TIMEOUT_MS = 15_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -85,7 +90,7 @@ def put(
     command_id: Annotated[str | None, typer.Option("--id", help="Command id of an attempt whose end was not heard of.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the next version of a config; the first one creates it."""
+    """Write the next version of a config; the first one creates it. Says which version it became, and from when it holds."""
     scope = _scope(platform, entity)
     command = PutConfig(
         id=command_id or f"put-{uuid4().hex}",
@@ -99,10 +104,13 @@ def put(
         expected_version=expected_version,
         name=name,
     )
-    answer = _submit(command)
-    _check(answer, command)
-    shown = {"config_id": config_id, "seq": answer.seq, "recorded_at": answer.recorded_at, "repeated": answer.repeated}
-    print(json.dumps(shown) if as_json else f"{config_id}: written (fact {answer.seq} of {command.ledger_id})")
+    answer, version = _written(command, tenant)
+    if as_json:
+        shown = {"version": version.version, "effective_at": version.effective_at, "seq": answer.seq}
+        print(json.dumps({"config_id": config_id, **shown, "recorded_at": answer.recorded_at, "repeated": answer.repeated}))
+    else:
+        said = "was written before" if answer.repeated else "written"
+        print(f"{config_id}: version {version.version} {said}, in force from {_text(version.effective_at)}")
 
 
 def get(
@@ -114,7 +122,7 @@ def get(
     """
     Show the version that is in force, now or at a moment.
 
-    Examples: `z0 config get cfg_daily --at 2027-01-01T00:00:00Z`, `z0 config get cfg_daily --all`
+    Examples: `z0 config get cfg_daily --at 2027-01-01T00:00:00Z`, `z0 config get cfg_daily --all --json | jq .[].version`
     """
     _ledger(config_id)
     at_ms = _moment_or_now(at)
@@ -126,8 +134,11 @@ def get(
     found = [period for period in periods if period is not None]
     if not found:
         raise Z0Error(f"no version of {config_id} is in force then; the first is from {_text(versions[0].effective_at)}")
-    for period in found:
-        print(json.dumps(_shown(period), indent=None if as_json else 2))
+    shown = [_shown(period) for period in found]
+    if as_json:
+        print(json.dumps(shown if every else shown[0]))
+    else:
+        print("\n".join(json.dumps(one, indent=2) for one in shown))
 
 
 def list_(
@@ -140,7 +151,7 @@ def list_(
     """
     List the versions that are in force, now or at a moment.
 
-    Example: `z0 config list --tenant acme --type cap`
+    Examples: `z0 config list --tenant acme --type cap`, `z0 config list --json | jq .[].id`
     """
     whose = _tenant(tenant, platform) if tenant or platform else None
     at_ms = _moment_or_now(at)
@@ -150,8 +161,10 @@ def list_(
         if whose in (None, period.version.tenant_id) and kind in (None, period.version.type)
     ]
     if as_json:
-        for period in found:
-            print(json.dumps(_shown(period)))
+        print(json.dumps([_shown(period) for period in found]))
+        return
+    if not found:
+        print("Nothing of that kind is in force then.")
         return
     table = Table("config", "version", "type", "scope", "applies to", "tenant", "since", "until", "name")
     for version, start_ms, end_ms in found:
@@ -272,30 +285,61 @@ def _ledger(config_id: str) -> str:
     return ledger_id(config_id)
 
 
-def _submit(command: PutConfig) -> Answer:
-    from z0.client import connect
+async def write(ledger: "Ledger", log: "Log", command: PutConfig, *, tenant: str | None) -> tuple[Answer, ConfigVersion]:
+    """
+    Write a version, of a tenant where one is named; what the ledger answered, and the version as its fact has it.
+
+    Raises:
+        Z0Error: there is no such tenant, or the ledger refused.
+    """
+    if tenant is not None:
+        await check_tenant(ledger, tenant)
+    answer = await ledger.submit(command, timeout_ms=TIMEOUT_MS)
+    if answer.outcome is not Outcome.ACCEPTED:
+        raise Z0Error(refusal_text(answer, command))
+    return answer, await _version_at(log, answer.partition, answer.offset)
+
+
+async def _version_at(log: "Log", partition: int, offset: int) -> ConfigVersion:
+    """From the fact: an answer names its place, and of a repeat the first one's, whatever was written since."""
+    from z0.codec import decode_fact
+
+    async for records in log.read(partition, offset, offset + 1):
+        return version_of_fact(decode_fact(records[0].value).data)
+    raise AssertionError("a fact that was answered is in the log")
+
+
+def _written(command: PutConfig, tenant: str | None) -> tuple[Answer, ConfigVersion]:
     from z0.config import from_env
+    from z0.log.kafka import KafkaLog
 
-    async def run() -> Answer:
-        async with connect(from_env()) as ledger:
-            return await ledger.submit(command, timeout_ms=TIMEOUT_MS)
-
-    return asyncio.run(run())
+    log = KafkaLog(from_env().kafka_servers)
+    return asyncio.run(with_ledger(lambda ledger: write(ledger, log, command, tenant=tenant)))
 
 
-def _check(answer: Answer, command: PutConfig) -> None:
-    if answer.outcome is Outcome.ACCEPTED:
-        return
+def refusal_text(answer: Answer, command: PutConfig) -> str:
+    """Why it was refused. Of a config that is wrong by itself everything: the refusal, which is a fact, names one thing."""
+    from z0.configs.rules import problems_of
+
     again = f" Give the same again with `--id {command.id}`: it has one effect." if is_transient(answer.outcome) else ""
+    problems = problems_of(command, answer.recorded_at) if answer.outcome is Outcome.BAD_CONFIG else []
+    if len(problems) > 1:
+        lines = "\n".join(f"  - {problem.where}: {problem.text}" for problem in problems)
+        return f"{answer.outcome}: {len(problems)} things to correct:\n{lines}"
     detail = f" ({answer.detail})" if answer.detail else ""
-    raise Z0Error(f"{answer.outcome}{detail}: {MEANINGS[answer.outcome]}{again}")
+    return f"{answer.outcome}{detail}: {MEANINGS[answer.outcome]}{again}"
 
 
 def _book() -> "Book":
     from z0.config import from_env
     from z0.configs.reader import read_book
 
-    return asyncio.run(read_book(from_env().kafka_servers))
+    async def read() -> "Book":
+        config = from_env()
+        await check(config, CONFIGS)
+        return await read_book(config.kafka_servers)
+
+    return asyncio.run(read())
 
 
 def _in_force(book: "Book", at_ms: int) -> Iterator["Period"]:

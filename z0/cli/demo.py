@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from z0.cli.screen import screen
+from z0.cli.servers import ledger_of
 
 if TYPE_CHECKING:
     from z0.client import Ledger
@@ -84,10 +85,9 @@ class CommandLineOperator:
 
 
 async def _play(config: "Config", run_id: str, rows: int | None, console: Console) -> "Result":
-    from z0.client import connect
     from z0.demo.run import run
 
-    async with connect(config) as ledger:
+    async with ledger_of(config) as ledger:
         return await run(config, CommandLineOperator(ledger), run_id=run_id, rows=rows, console=console)
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from z0.cli.screen import screen
+from z0.cli.servers import check
+from z0.names import FACTS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,6 +93,7 @@ async def _log(config: "Config", tenant_id: str | None) -> AsyncIterator["Histor
     from z0.log.kafka import KafkaLog
     from z0.receipts.from_log import LogHistory
 
+    await check(config, FACTS)
     log = KafkaLog(config.kafka_servers)
     yield LogHistory(log, lambda ledger_id: partition_of(ledger_id, config.partitions), tenant_id)
 
@@ -99,7 +102,7 @@ async def _log(config: "Config", tenant_id: str | None) -> AsyncIterator["Histor
 async def _postgres(config: "Config", tenant_id: str | None) -> AsyncIterator["History"]:
     import psycopg
 
-    from z0.errors import Unreachable
+    from z0.errors import Unreachable, no_answer, refused
     from z0.receipts.from_postgres import PostgresHistory
 
     try:
@@ -109,8 +112,10 @@ async def _postgres(config: "Config", tenant_id: str | None) -> AsyncIterator["H
                 return await (await connection.execute(query.encode(), given)).fetchall()
 
             yield PostgresHistory(ask, tenant_id)
+    except psycopg.OperationalError as error:
+        raise Unreachable(f"{no_answer('Postgres', error)}; `--from log` does without") from error
     except psycopg.Error as error:
-        raise Unreachable(f"Postgres does not answer ({error}); `z0 up` starts it, and `--from log` does without") from error
+        raise Unreachable(f"{refused('Postgres', 'a question', error)}; `--from log` does without") from error
 
 
 _HISTORIES = {From.LOG: _log, From.POSTGRES: _postgres}

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from z0.cli.servers import check
 from z0.errors import SettingsError
+from z0.names import COMMANDS, DEAD_LETTERS, FACTS
 
 if TYPE_CHECKING:
     from z0.config import Config
@@ -79,6 +81,7 @@ def import_file(
     if door is DoorName.HTTP:
         way = _http(config, url, api_key, batch=batch, retry_s=retry_s)
     else:
+        asyncio.run(check(config, COMMANDS, FACTS, DEAD_LETTERS))
         way = _kafka(config, prepared, window=window, retry_s=retry_s)
     # Progress goes to stderr, so that a pipe gets the summary alone.
     asyncio.run(_run(prepared, way, tally, None if as_json else Console(stderr=True, highlight=False)))
@@ -115,6 +118,7 @@ def _milliseconds(text: str | None) -> int | None:
 
 
 def _http(config: "Config", url: str | None, api_key: str | None, *, batch: int, retry_s: float) -> "Door":
+    from z0.config import is_http
     from z0.imports.http_door import HttpDoor
 
     if not api_key:
@@ -124,6 +128,8 @@ def _http(config: "Config", url: str | None, api_key: str | None, *, batch: int,
             api_key = Path(api_key[1:]).read_text().strip()
         except OSError as error:
             raise SettingsError([f"--api-key {api_key}: {error.strerror}"]) from None
+    if url is not None and not is_http(url):
+        raise SettingsError([f"--url {url}: no URL, such as http://127.0.0.1:18080"])
     return HttpDoor(url or config.api_url, api_key, batch=batch, retry_s=retry_s)
 
 
@@ -144,6 +150,8 @@ async def _run(prepared: "Prepared", door: "Door", tally: "Tally", console: Cons
     def interrupt() -> None:
         if stop.is_set():
             task.cancel()  # the second Ctrl-C does not wait for what is under way
+        elif console is not None:
+            console.print("stopping after what is under way; Ctrl-C again stops at once")
         stop.set()
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from z0 import compiled
 from z0.cli import api, bench, configs, demo, explain, imports, reconcile, reference, run, simulate, sinks, stack, tenants
-from z0.errors import Z0Error
+from z0.cli.servers import told
 
 SERVERS = {"worker", "api", "sink"}  # their logs are for those who look for a reason
 
@@ -52,7 +52,7 @@ explain.register(app)
 
 
 def main() -> None:
-    """Run the command line; a `Z0Error` is printed as its message, never as a traceback."""
+    """Run the command line; a fault is its message and exit code 1, and only what is a bug of z0 comes as a traceback."""
     if modules := compiled.stale():
         Console(stderr=True).print(f"[bold red]error:[/] compiled before their last change: {', '.join(modules)}; run `make env`")
         sys.exit(1)
@@ -60,8 +60,11 @@ def main() -> None:
         logging.getLogger("aiokafka").propagate = False
     try:
         app()
-    except Z0Error as error:
+    except Exception as error:
+        text = told(error)
+        if text is None:
+            raise
         console = Console(stderr=True)
         console.print("[bold red]error:[/] ", end="")
-        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -3,11 +3,14 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from z0.cli.servers import check
+from z0.names import FACTS
 
 if TYPE_CHECKING:
     from sinks.postgres.reconcile import Finding, Piece
@@ -20,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def reconcile(
     wait_s: Annotated[float, typer.Option(min=0, help="Seconds to wait until Postgres has what the log has.")] = 30.0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a finding, and one at the end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object at the end, with every finding.")] = False,
 ) -> None:
     """
     Compare every proof of a fact on another ledger, which its own partition could not check, with that fact in Postgres.
@@ -36,24 +39,29 @@ def reconcile(
     from z0.config import from_env
 
     config = from_env()
-    checked = findings = waiting = 0
+    asyncio.run(check(config, FACTS))
+    checked = waiting = count = 0
+    found: list[dict[str, Any]] = []
     with Reconciliation(config.postgres_url).opened() as reconciliation:
         total, behind, pieces = run(reconciliation, lambda: asyncio.run(log_ends(config)), wait_s=wait_s)
         for piece in _shown(pieces, total):
             for finding in piece.findings:
-                typer.echo(line_of(finding, as_json=as_json))
-            checked, findings, waiting = checked + piece.checked, findings + len(piece.findings), waiting + piece.waiting
-    summary = {"checked": checked, "findings": findings, "waiting": waiting, "behind": behind}
-    typer.echo(json.dumps(summary) if as_json else " ".join(f"{name}={value}" for name, value in summary.items()))
-    raise typer.Exit(1 if findings or waiting or behind else 0)
-
-
-def line_of(finding: "Finding", *, as_json: bool) -> str:
-    """A finding on one line."""
-    given = finding._asdict()
+                if as_json:
+                    found.append(finding._asdict())
+                else:
+                    typer.echo(line_of(finding))  # at once: there may be many
+            checked, count, waiting = checked + piece.checked, count + len(piece.findings), waiting + piece.waiting
+    summary = {"checked": checked, "findings": count, "waiting": waiting, "behind": behind}
     if as_json:
-        return json.dumps(given)
-    return " ".join(f"{name}={value if value is not None else ''}" for name, value in given.items())
+        typer.echo(json.dumps(summary | {"found": found}))
+    else:
+        typer.echo(" ".join(f"{name}={value}" for name, value in summary.items()))
+    raise typer.Exit(1 if count or waiting or behind else 0)
+
+
+def line_of(finding: "Finding") -> str:
+    """A finding on one line."""
+    return " ".join(f"{name}={value if value is not None else ''}" for name, value in finding._asdict().items())
 
 
 def _shown(pieces: Iterator["Piece"], total: int) -> Iterator["Piece"]:

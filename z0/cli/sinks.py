@@ -1,13 +1,17 @@
 """`z0 sink` and `z0 verify`: running a sink, and proving the archive."""
 
 import asyncio
+import json
 import logging
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Column, Table
 
 from z0.cli.screen import screen
+
+if TYPE_CHECKING:
+    from sinks.archive.verify import Proved
 
 
 def register(app: typer.Typer) -> None:
@@ -43,6 +47,7 @@ def verify(
     manifest: Annotated[
         list[str] | None, typer.Option("--manifest", help="A manifest hash noted earlier that the archive must hold; repeatable.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
     """
     Prove the archive from the bucket alone: manifests, objects, every fact's hash and every ledger's chain.
@@ -58,23 +63,23 @@ def verify(
     head = Column("newest manifest (SHA-256)", overflow="fold")  # a hash is noted whole, or it is of no use
     table = Table("partition", "manifests", "records", "facts", "ledgers", "next offset", head)
     bucket = Bucket(from_env().s3_url)
-    facts = 0
     try:
-        for proved in prove(bucket, manifest or ()):
-            numbers = (
-                proved.partition,
-                proved.manifests,
-                proved.records,
-                proved.facts,
-                proved.ledgers,
-                proved.position.next_offset,
-            )
-            table.add_row(*map(str, numbers), proved.head)
-            facts += proved.facts
+        found = [_shown(proved) for proved in prove(bucket, manifest or ())]
     finally:
         bucket.close()
+    facts = sum(one["facts"] for one in found)
+    if as_json:
+        typer.echo(json.dumps({"facts": facts, "partitions": found}))
+        return
+    for one in found:
+        table.add_row(*map(str, one.values()))
     screen().print(table)
-    typer.echo(f"{facts} facts proved")
+    typer.echo(f"{facts} facts proved" if found else "0 facts proved: nothing was archived yet")
+
+
+def _shown(proved: "Proved") -> dict[str, Any]:
+    numbers = {name: getattr(proved, name) for name in ("partition", "manifests", "records", "facts", "ledgers")}
+    return {**numbers, "next_offset": proved.position.next_offset, "newest_manifest": proved.head}
 
 
 def counts() -> dict[str, int]:

@@ -16,6 +16,7 @@ import typer
 from msgspec import Raw
 
 from api.keys import KeyRecord, Mode, Scope, hash_key, is_tenant_name, key_entity_id, make_key, tenant_entity_id
+from z0.cli.servers import with_ledger
 from z0.clock import Clock, SystemClock
 from z0.domain.answer import Answer
 from z0.domain.commands import CreateEntity, Read, UpdateEntity
@@ -57,6 +58,21 @@ async def create_tenant(ledger: "Ledger", name: str) -> bool:
     return not answer.repeated
 
 
+async def check_tenant(ledger: "Ledger", name: str) -> None:
+    """
+    Look whether there is a tenant: the ledger takes commands in any tenant's name, as it knows of no list of them.
+
+    Raises:
+        Z0Error: there is none.
+    """
+    tenant = _tenant_id(name)
+    read = Read(id=f"read-{tenant}", tenant_id=tenant, ledger_id=ledger_id(tenant))
+    answer = await ledger.submit(read, timeout_ms=TIMEOUT_MS)
+    if answer.outcome is Outcome.UNKNOWN_ENTITY:
+        raise Z0Error(f"there is no tenant {name}; `z0 tenant create {name}` makes it")
+    _accepted(answer, f"tenant {name}")
+
+
 async def create_key(ledger: "Ledger", tenant_name: str, wanted: KeyRecord) -> MadeKey:
     """
     Make a key for a tenant; `wanted` says everything but the hash.
@@ -65,11 +81,7 @@ async def create_key(ledger: "Ledger", tenant_name: str, wanted: KeyRecord) -> M
         Z0Error: there is no such tenant, or the ledger refused.
     """
     tenant = _tenant_id(tenant_name)
-    read = Read(id=f"read-{tenant}", tenant_id=tenant, ledger_id=ledger_id(tenant))
-    answer = await ledger.submit(read, timeout_ms=TIMEOUT_MS)
-    if answer.outcome is Outcome.UNKNOWN_ENTITY:
-        raise Z0Error(f"there is no tenant {tenant_name}; `z0 tenant create {tenant_name}` makes it")
-    _accepted(answer, f"tenant {tenant_name}")
+    await check_tenant(ledger, tenant_name)
     key = make_key(tenant_name, wanted.mode)
     key_hash = hash_key(key)
     record = msgspec.structs.replace(wanted, hash=key_hash)
@@ -202,14 +214,7 @@ def _json(value: Any) -> Raw:
 
 
 def _run(work: Callable[["Ledger"], Awaitable[T]]) -> T:
-    from z0.client import connect
-    from z0.config import from_env
-
-    async def run() -> T:
-        async with connect(from_env()) as ledger:
-            return await work(ledger)
-
-    return asyncio.run(run())
+    return asyncio.run(with_ledger(work))
 
 
 def _print(values: dict[str, Any], text: str, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, OffsetOutOfRangeEr
 
 from z0 import kafka_url
 from z0.cut import cut
-from z0.errors import LogBroken, Unreachable
+from z0.errors import LogBroken, Unreachable, no_answer
 from z0.log.pace import Pace
 from z0.log.ports import Appended, Message, Record
 from z0.log.producer import BATCH_BYTES_MAX, RECORDS_BYTES_MAX, REQUEST_TIMEOUT_MS, BatchProducer, Headers, open_producer
@@ -73,8 +73,7 @@ async def start_client(client: Any) -> None:
 
 
 def _unreachable(error: KafkaError, heard: Sequence[str] = ()) -> Unreachable:
-    why = heard[-1] if heard else error
-    return Unreachable(f"Kafka does not answer ({why}); start the stack with `z0 up`, or correct Z0_KAFKA")
+    return Unreachable(no_answer("Kafka", heard[-1] if heard else error))
 
 
 @contextmanager
@@ -207,7 +206,7 @@ class KafkaLog:
                 await start_client(consumer)
             yield consumer
         except KafkaError as error:
-            raise Unreachable(f"Kafka does not answer: {error!r}") from error
+            raise _unreachable(error) from error
         finally:
             if consumer is not self._asker:
                 await consumer.stop()

@@ -5,7 +5,8 @@ The settings are part of the ledger's safety: a compacted or transactional fact 
 create-time stamp would let the broker delete old facts at the next check, an unclean election would lose acked ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -70,19 +71,31 @@ async def migrate_topics(config: Config) -> list[str]:
     Raises:
         TopicMismatch: a topic exists with other settings, all of them listed.
     """
-    admin = AIOKafkaAdminClient(**kafka_url.options(config.kafka_servers))
-    await start_client(admin)
-    try:
+    async with _admin(config) as admin:
         there = set(await admin.list_topics())
         missing = [topic for topic in topics(config) if topic.name not in there]
         if missing:
             await admin.create_topics([_new(topic, config.replication) for topic in missing])
         problems = await _problems(admin, [topic for topic in topics(config) if topic.name in there])
-    finally:
-        await admin.close()
     if problems:
         raise TopicMismatch("topics exist with other settings than the ledger needs:\n" + "\n".join(f"  - {p}" for p in problems))
     return [topic.name for topic in missing]
+
+
+async def check_there(config: Config, *names: str) -> None:
+    """
+    What a look needs of these topics: a client waits for a missing one for most of a minute, and where the number of partitions
+    is another, it asks the wrong ones. Other settings than the ledger needs keep nobody from looking.
+
+    Raises:
+        Unreachable: Kafka does not answer.
+        TopicMismatch: a topic is missing or has another number of partitions.
+    """
+    asked = [topic for topic in topics(config) if topic.name in names]
+    async with _admin(config) as admin:
+        there = set(await admin.list_topics())
+        counts = await _partitions(admin, [topic for topic in asked if topic.name in there])
+    _refuse(_missing(asked, there) + _other_partitions(asked, counts))
 
 
 async def check_topics(config: Config) -> None:
@@ -92,16 +105,43 @@ async def check_topics(config: Config) -> None:
     Raises:
         TopicMismatch: a topic is missing or has other settings.
     """
+    async with _admin(config) as admin:
+        there = set(await admin.list_topics())
+        problems = await _problems(admin, [topic for topic in topics(config) if topic.name in there])
+    _refuse(_missing(topics(config), there) + problems)
+
+
+@asynccontextmanager
+async def _admin(config: Config) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**kafka_url.options(config.kafka_servers))
     await start_client(admin)
     try:
-        there = set(await admin.list_topics())
-        problems = [f"{t.name}: missing; run `z0 migrate`" for t in topics(config) if t.name not in there]
-        problems += await _problems(admin, [topic for topic in topics(config) if topic.name in there])
+        yield admin
     finally:
         await admin.close()
+
+
+def _refuse(problems: Sequence[str]) -> None:
     if problems:
         raise TopicMismatch("the topics are not what the ledger needs:\n" + "\n".join(f"  - {p}" for p in problems))
+
+
+def _missing(asked: Iterable[Topic], there: Container[str]) -> list[str]:
+    return [f"{topic.name}: missing; run `z0 migrate`" for topic in asked if topic.name not in there]
+
+
+def _other_partitions(asked: Iterable[Topic], counts: Mapping[str, int]) -> list[str]:
+    return [
+        f"{topic.name}: has {has} partitions, Z0_PARTITIONS asks for {topic.partitions}; the number is fixed at creation: set {has}"
+        for topic in asked
+        if (has := counts.get(topic.name, topic.partitions)) != topic.partitions
+    ]
+
+
+async def _partitions(admin: AIOKafkaAdminClient, present: Sequence[Topic]) -> dict[str, int]:
+    if not present:
+        return {}
+    return {d["topic"]: len(d["partitions"]) for d in await admin.describe_topics([t.name for t in present])}
 
 
 def _new(topic: Topic, replication: int) -> NewTopic:
@@ -111,13 +151,8 @@ def _new(topic: Topic, replication: int) -> NewTopic:
 async def _problems(admin: AIOKafkaAdminClient, present: list[Topic]) -> list[str]:
     if not present:
         return []
-    described = {d["topic"]: len(d["partitions"]) for d in await admin.describe_topics([t.name for t in present])}
+    found = _other_partitions(present, await _partitions(admin, present))
     settings = await _settings(admin, [t.name for t in present])
-    found = [
-        f"{t.name}: has {described[t.name]} partitions, Z0_PARTITIONS asks for {t.partitions}; the number is fixed at creation"
-        for t in present
-        if described[t.name] != t.partitions
-    ]
     for topic in present:
         found += [
             f"{topic.name}: {name} is {settings[topic.name].get(name)}, needs {value}"

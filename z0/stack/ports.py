@@ -2,8 +2,10 @@
 Are the ports free? Owns: the check before a start and its message. Does not own: which ports there are.
 """
 
+import errno
 import socket
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import psutil
 
@@ -33,18 +35,39 @@ def _problems(programs: Iterable[Program]) -> Iterator[str]:
             needed[port] = f"{program.name}, a part of this stack"
 
 
+def check_listening(host: str, port: int, *, host_variable: str, port_variable: str) -> None:
+    """
+    Whether a server of z0's own can listen at an address, before it opens anything else.
+
+    Raises:
+        StackError: it cannot, and which variable says so.
+    """
+    try:
+        kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        _bind(kind, address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise StackError(clash(port, port_variable, _holder(port))) from None
+        at = f"{host_variable}={host}, {port_variable}={port}"
+        raise StackError(f"nothing can listen at {at}: {error.strerror}; correct the one that is wrong") from None
+
+
+def _bind(kind: int, address: Any) -> None:
+    with socket.socket(kind) as probe:
+        # else a port counts as taken for a minute after its last connection
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+
+
 def clash(port: int, variable: str, holder: str) -> str:
     return f"port {port} ({variable}) is taken by {holder}; set {variable} to another port"
 
 
 def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # else a port counts as taken for a minute after its last connection
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+    try:
+        _bind(socket.AF_INET, ("127.0.0.1", port))
+    except OSError:
+        return False
     return True
 
 
