@@ -67,6 +67,7 @@ async def test_honest_proofs_end_with_0_and_a_forged_one_is_printed_and_ends_wit
     assert lines[0].startswith(f"finding=hash fact_id={forged} source_id=asset_asset_")
     assert lines[-1].endswith(" findings=1 waiting=0 behind=0")
     done = await asyncio.to_thread(reconcile, stack, "--json")
-    finding, summary = map(json.loads, done.stdout.splitlines())
+    summary = json.loads(done.stdout)
+    [finding] = summary["found"]
     assert (finding["finding"], finding["fact_id"], finding["expected"]) == ("hash", forged, "0" * 64)
     assert (summary["findings"], summary["waiting"], summary["behind"], done.returncode) == (1, 0, 0, 1)

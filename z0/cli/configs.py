@@ -122,7 +122,7 @@ def get(
     """
     Show the version that is in force, now or at a moment.
 
-    Examples: `z0 config get cfg_daily --at 2027-01-01T00:00:00Z`, `z0 config get cfg_daily --all --json | jq .[].version`
+    Examples: `z0 config get cfg_daily --at 2027-01-01T00:00:00Z`, `z0 config get cfg_daily --all --json | jq '.[].version'`
     """
     _ledger(config_id)
     at_ms = _moment_or_now(at)
@@ -151,7 +151,7 @@ def list_(
     """
     List the versions that are in force, now or at a moment.
 
-    Examples: `z0 config list --tenant acme --type cap`, `z0 config list --json | jq .[].id`
+    Examples: `z0 config list --tenant acme --type cap`, `z0 config list --json | jq '.[].id'`
     """
     whose = _tenant(tenant, platform) if tenant or platform else None
     at_ms = _moment_or_now(at)

@@ -132,7 +132,7 @@ def _missing(asked: Iterable[Topic], there: Container[str]) -> list[str]:
 
 def _other_partitions(asked: Iterable[Topic], counts: Mapping[str, int]) -> list[str]:
     return [
-        f"{topic.name}: has {has} partitions, Z0_PARTITIONS asks for {topic.partitions}; the number is fixed at creation: set {has}"
+        f"{topic.name}: has {has} partitions, Z0_PARTITIONS asks for {topic.partitions}; the number is fixed at creation"
         for topic in asked
         if (has := counts.get(topic.name, topic.partitions)) != topic.partitions
     ]
