@@ -58,6 +58,7 @@ class RefusalOut(AnswerOut, frozen=True, kw_only=True):
     code: str
     detail: str
     instance: str
+    errors: list[FieldError] | UnsetType = UNSET  # of a config that is wrong by itself: all that is
 
 
 class ItemOut(AnswerOut, frozen=True, kw_only=True):
@@ -91,8 +92,8 @@ def answer_fields(answer: Answer) -> dict[str, Any]:
     }
 
 
-def answer_response(answer: Answer, instance: str) -> Response:
-    """The response to one command."""
+def answer_response(answer: Answer, instance: str, errors: list[FieldError] | UnsetType = UNSET) -> Response:
+    """The response to one command; `errors`: what is wrong with it, in parts, where it was refused."""
     status = status_of(answer.outcome)
     headers = headers_of(status)
     if answer.repeated:
@@ -107,17 +108,18 @@ def answer_response(answer: Answer, instance: str) -> Response:
         code=answer.outcome,
         detail=answer.detail or meaning_of(answer.outcome),
         instance=instance,
+        errors=errors,
     )
     return Response(encode(refusal), status, headers, PROBLEM_JSON)
 
 
-def answered_item(index: int, answer: Answer) -> ItemOut:
+def answered_item(index: int, answer: Answer, errors: list[FieldError] | UnsetType = UNSET) -> ItemOut:
     """An item that the ledger answered."""
     status = status_of(answer.outcome)
     if answer.outcome is Outcome.ACCEPTED:
         return ItemOut(**answer_fields(answer), index=index, status=status)
     detail = answer.detail or meaning_of(answer.outcome)
-    return ItemOut(**answer_fields(answer), index=index, status=status, code=answer.outcome, detail=detail)
+    return ItemOut(**answer_fields(answer), index=index, status=status, code=answer.outcome, detail=detail, errors=errors)
 
 
 def refused_item(index: int, command_id: str, problem: Problem) -> ItemOut:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,6 +21,7 @@ from api.keys import Scope
 from api.middleware import caller_of
 from api.schemas import LinksBody
 from z0.client.ports import Ledger
+from z0.configs.rules import problems_of
 from z0.domain.answer import Answer
 from z0.domain.commands import Check, Command, GrantAccess, PutConfig, Read, RevokeAccess
 from z0.domain.config import PLATFORM_TENANT
@@ -63,7 +64,7 @@ class Gateway:
             raise
         answer = await self._ledger.submit(command, timeout_ms=self._timeout_ms)
         (told,) = await self._closings.told([command], [answer])
-        return answer_response(told, request.url.path)
+        return answer_response(told, request.url.path, _errors(command, told))
 
     async def look(self, commands: Sequence[Command]) -> list[Answer]:
         """Answers to commands of our own that leave nothing, in order; the caller's right to them was checked before."""
@@ -105,8 +106,17 @@ class Gateway:
             given = list(commands.values())
             answers = await self._ledger.submit_many(given, timeout_ms=self._timeout_ms)
             told = await self._closings.told(given, answers)
-            results.update((index, answered_item(index, answer)) for index, answer in zip(commands, told, strict=True))
+            for (index, command), answer in zip(commands.items(), told, strict=True):
+                results[index] = answered_item(index, answer, _errors(command, answer))
         return [results[index] for index in range(len(items))]
+
+
+def _errors(command: Command, answer: Answer) -> list[FieldError] | UnsetType:
+    """All that is wrong with a refused config by itself: the ledger's words, which are a fact, name the first thing only."""
+    if answer.outcome is not Outcome.BAD_CONFIG or not isinstance(command, PutConfig):
+        return UNSET
+    found = problems_of(command, answer.recorded_at)
+    return [FieldError(list(problem.where.split(".")), problem.text) for problem in found] or UNSET
 
 
 def allow(caller: Caller, command: Command) -> None:

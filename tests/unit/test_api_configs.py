@@ -131,6 +131,20 @@ async def test_what_is_wrong_with_a_config_is_said_in_words() -> None:
         assert "account" in problem["detail"]
 
 
+async def test_everything_that_is_wrong_with_a_config_is_said_at_once() -> None:
+    """Alone and in a batch; the ledger's own words name the first thing, as they are a fact."""
+    wrong = {"limits": [{"name": "Daily", "counts": "spend", "window": "day"}], "timzone": "UTC"}
+    places = [["settings", "timzone"], ["settings", "limits", "0", "name"], ["applies_to"]]
+    async with world() as api:
+        admin = await api.new_key(scopes=ADMIN)
+        body = {"type": "cap", "scope": "tenant", "settings": wrong, "applies_to": "planet"}
+        problem = check_problem(await api.post("/v1/configs/cfg_1", body, key=admin), 422, "bad_config")
+        assert sorted(error["loc"] for error in problem["errors"]) == sorted(places)
+        command = {"op": "put_config", "id": "p", "ledger_id": "config_cfg_1", **body}
+        answer = (await api.post("/v1/commands/batch", {"commands": [command]}, key=admin)).json()["results"][0]
+        assert answer["errors"] == problem["errors"]
+
+
 async def test_a_config_of_the_platform_is_written_by_the_platform_and_read_by_everybody() -> None:
     async with world() as api:
         admin = await api.new_key(scopes=ADMIN)

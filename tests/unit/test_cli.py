@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +23,9 @@ from z0.cli.main import app
 from z0.cli.servers import told
 from z0.cli.tenants import create_key, revoke_key
 from z0.client.memory import MemoryLedger
-from z0.errors import Z0Error
+from z0.config import Config
+from z0.errors import StackError, Z0Error
+from z0.stack.kafka import jars, tool_command
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "llm"
 SLOW = ("pydantic", "aiokafka", "aiohttp", "starlette", "faust", "boto3", "psycopg", "pyarrow", "z0.client", "z0.config")
@@ -223,3 +226,41 @@ def test_an_error_of_a_library_is_told_with_the_server_that_it_is_about() -> Non
     assert told(Z0Error("as it is")) == "as it is"
     assert told(KeyError("a bug")) is None
     assert told(OSError(2, "No such file", "/elsewhere")) is None
+
+
+def test_a_kafka_tool_is_found_wherever_it_lies_and_one_that_is_none_is_told_so(tmp_path: Path) -> None:
+    """Tools lie in several packages: the one for consumer groups was not found, in Java's words."""
+    folder = jars.libs(tmp_path / "kafka")
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "kafka-tools-4.jar", "w") as jar:
+        for name, code in (("group/GroupCommand", b"".join(jars.MAIN)), ("Helper", b""), ("group/GroupCommand$1", b"")):
+            jar.writestr(f"org/apache/kafka/tools/{name}.class", code)
+    config = Config(home=tmp_path)
+    assert tool_command(config, "GroupCommand")[-1] == "org.apache.kafka.tools.group.GroupCommand"
+    with pytest.raises(StackError, match=r"Kafka has no tool 'Helper'; there are GroupCommand$"):
+        tool_command(config, "Helper")
+
+
+def test_pages_that_cannot_be_written_are_told_with_the_option(tmp_path: Path) -> None:
+    """Not as a traceback."""
+    (tmp_path / "file").touch()
+    done = z0("reference", "--folder", str(tmp_path / "file"))
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert f"pages cannot be written to --folder {tmp_path / 'file'}: File exists" in done.stderr
+
+
+def test_ctrl_c_while_rooms_are_imported_is_no_traceback() -> None:
+    """The installed command imported them before anything looked for it."""
+    code = "import sys, z0.__main__ as it; sys.modules['z0.cli'] = Interrupting('z0.cli'); it.main()"
+    interrupting = "class Interrupting(type(__import__('sys'))):\n def __getattr__(self, name): raise KeyboardInterrupt"
+    command = [sys.executable, "-c", f"{interrupting}\n{code}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "")
+    assert 'z0 = "z0.__main__:main"' in (EXAMPLES.parents[1] / "pyproject.toml").read_text()
+
+
+def test_a_manifest_that_is_no_hash_is_refused_before_the_archive_is_read() -> None:
+    """It was said that the archive's end was cut off, after all of it had been read."""
+    done = z0("verify", "--manifest", "677cbcde", Z0_S3="http://key:secret@127.0.0.1:1/bucket")
+    assert done.returncode == 1
+    assert "--manifest 677cbcde: no hash" in done.stderr

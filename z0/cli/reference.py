@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from z0.errors import Z0Error
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -28,7 +30,10 @@ def reference(
         for name in behind:
             typer.echo(f"{where / name} is not up to date; run `z0 reference`")
         raise typer.Exit(1 if behind else 0)
-    where.mkdir(parents=True, exist_ok=True)
-    for name in behind:
-        (where / name).write_text(pages()[name])
-        typer.echo(f"wrote {where / name}")
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+        for name in behind:
+            (where / name).write_text(pages()[name])
+            typer.echo(f"wrote {where / name}")
+    except OSError as error:
+        raise Z0Error(f"pages cannot be written to --folder {where}: {error.strerror}") from None

@@ -3,15 +3,20 @@
 import asyncio
 import json
 import logging
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Column, Table
 
 from z0.cli.screen import screen
+from z0.errors import Z0Error
 
 if TYPE_CHECKING:
     from sinks.archive.verify import Proved
+
+
+HASH = re.compile("[0-9a-f]{64}")
 
 
 def register(app: typer.Typer) -> None:
@@ -60,6 +65,9 @@ def verify(
     from sinks.archive.verify import verify as prove
     from z0.config import from_env
 
+    for given in manifest or ():
+        if not HASH.fullmatch(given):
+            raise Z0Error(f"--manifest {given}: no hash; `z0 verify` shows them, whole, as 64 hexadecimal digits")
     head = Column("newest manifest (SHA-256)", overflow="fold")  # a hash is noted whole, or it is of no use
     table = Table("partition", "manifests", "records", "facts", "ledgers", "next offset", head)
     bucket = Bucket(from_env().s3_url)

@@ -116,6 +116,8 @@ def kafka_tool(context: typer.Context, tool: Tool) -> None:
     """
     Run one of Kafka's console tools, by the name of its class, with the arguments that follow.
 
+    A name that is none is answered with all that there are.
+
     Example: `z0 kafka-tool ConsoleConsumer --bootstrap-server 127.0.0.1:19092 --topic z0.facts --from-beginning`
     """
     import os

@@ -118,13 +118,15 @@ def tool_command(config: Config, tool: str) -> tuple[str, ...]:
     The command line of one of Kafka's console tools, for example `ConsoleConsumer` or `TopicCommand`.
 
     Raises:
-        StackError: Kafka's jars were not fetched yet.
+        StackError: Kafka's jars were not fetched yet, or there is no such tool in them.
     """
     home = layout.of(config).data("kafka")
     if not jars.libs(home).is_dir():
         raise StackError(f"there is no Kafka in {home} yet, and its tools come with it: `z0 up --servers` fetches it")
-    packages = {"ConsoleConsumer": "org.apache.kafka.tools.consumer"}
-    return _command(home, f"{packages.get(tool, 'org.apache.kafka.tools')}.{tool}")
+    tools = jars.tools(home)
+    if tool not in tools:
+        raise StackError(f"Kafka has no tool {tool!r}; there are {', '.join(sorted(tools))}")
+    return _command(home, tools[tool])
 
 
 def _command(home: Path, main: str, *arguments: str) -> tuple[str, ...]:

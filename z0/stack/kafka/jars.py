@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+import zipfile
 from pathlib import Path
 
 from z0.errors import StackError
@@ -15,6 +16,9 @@ from z0.stack.program import Report
 HERE = Path(__file__).parent
 POM = HERE / "pom.xml"
 JAVA_MIN = 17
+TOOL_JARS = ("kafka-tools-*.jar", "kafka_2.13-*.jar")
+TOOL_PACKAGES = ("org/apache/kafka/tools/", "kafka/tools/", "kafka/admin/")
+MAIN = (b"\x01\x00\x04main", b"\x01\x00\x16([Ljava/lang/String;)V")  # a method's name and type in a class file
 INSTALL_JAVA = f"install Java {JAVA_MIN} or later (for example `apt install openjdk-17-jre-headless` or `brew install openjdk`)"
 INSTALL_MAVEN = "install Maven (for example `apt install maven` or `brew install maven`), or give a Kafka with Z0_KAFKA"
 
@@ -28,6 +32,22 @@ def kafka_version() -> str:
 
 def libs(home: Path) -> Path:
     return home / f"libs-{kafka_version()}"
+
+
+def tools(home: Path) -> dict[str, str]:
+    """Kafka's console tools: the simple name of each class that can be run, and its whole name. Tools lie in several packages."""
+    found = {}
+    for jar in (path for pattern in TOOL_JARS for path in libs(home).glob(pattern)):
+        with zipfile.ZipFile(jar) as classes:
+            for name in classes.namelist():
+                if name.startswith(TOOL_PACKAGES) and name.endswith(".class") and "$" not in name and _runs(classes.read(name)):
+                    whole = name.removesuffix(".class").replace("/", ".")
+                    found[whole.rpartition(".")[2]] = whole
+    return found
+
+
+def _runs(code: bytes) -> bool:
+    return all(part in code for part in MAIN)
 
 
 def java() -> str:
