@@ -95,7 +95,7 @@ class Config(BaseModel):
         description="Bytes of commands that may wait for one partition at each door: 20,000 of 800 bytes, or 64 of the largest.",
     )
     live_entities_max: PositiveInt = Field(
-        20_000, description="Entities held in memory per partition; the rest is read from the tables."
+        20_000, description="Entities held in memory per partition, about 2 KiB each; the rest is read from the tables."
     )
     command_timeout_ms: PositiveInt = Field(
         5_000, description="How long the API waits for a decision before it answers 504, in milliseconds."

@@ -191,3 +191,37 @@ def test_reading_from_kafka_pauses_above_either_bound() -> None:
     inbox.offer_kafka(batch(5, 9))
     inbox.drop()
     assert inbox.kafka_has_room
+
+
+def test_reading_from_kafka_pauses_above_the_bound_of_commands_however_small_they_are() -> None:
+    """A thousand of some bytes cost what a thousand large ones cost, but for the bytes."""
+    inbox = Inbox(queue_commands_max=5, queue_bytes_max=10**9)
+    inbox.offer_kafka(batch(0, 3))
+    assert inbox.kafka_has_room
+    inbox.offer_kafka(batch(4, 4))
+    assert not inbox.kafka_has_room
+    offsets(inbox, 1)
+    assert inbox.kafka_has_room
+
+
+def test_a_helping_of_one_batch_ends_when_it_has_its_bytes() -> None:
+    """A fetch of large commands is one batch: taken whole, its facts would not fit a round."""
+    inbox = Inbox(queue_commands_max=1_000, queue_bytes_max=10**9)
+    inbox.offer_kafka(batch(0, 9))  # two bytes each
+    taken = [item.command.offset for item in inbox.take(1_000, 5) if isinstance(item, Kafka)]
+    assert taken == [0, 1, 2]
+    assert offsets(inbox) == list(range(3, 10))
+
+
+def test_a_batch_that_came_again_does_not_take_back_what_is_durable() -> None:
+    """After a drop, reading goes on behind the newest durable batch, not behind the last one that was finished."""
+    inbox = Inbox(queue_commands_max=100, queue_bytes_max=10**9)
+    first, second = batch(0, 4), batch(5, 9)
+    inbox.offer_kafka(first)
+    inbox.offer_kafka(second)
+    inbox.offer_kafka(first)
+    offsets(inbox)
+    for done in (first, second, first):
+        inbox.finished(done)
+    inbox.drop()
+    assert inbox.offer_kafka(batch(10, 12))

@@ -57,6 +57,8 @@ def standings(story: str, position: Position | None = None) -> str:
         ("C C 1 0 1", "ccv-v", "a zombie between two facts that fit"),
         ("C 7 0", "c-v", "an epoch that was never claimed"),
         ("C 0 C C 3", "cvccv", "an epoch without facts"),
+        ("-1 -1", "--", "facts that name the epoch of a reader who has seen no claim"),
+        ("C 0@3 -1 -1", "c---", "the same, behind a voided epoch"),
     ],
 )
 def test_a_record_counts_if_its_epoch_is_the_newest_claim_and_its_offset_is_its_own(story: str, expected: str, why: str) -> None:

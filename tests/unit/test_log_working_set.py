@@ -8,13 +8,14 @@ import pytest
 from msgspec import Raw
 
 from tests.unit.test_log_engine_world import FailingSnapshots, World
-from tests.unit.test_log_world import LEDGER, NOW, TENANT, Bench, add, audit, create, deduct, note, read, values
+from tests.unit.test_log_world import LEDGER, NOW, TENANT, Bench, add, audit, create, deduct, note, read, reserve, values
 from z0.configs.book import Book
 from z0.domain.commands import GrantAccess, RevokeAccess
 from z0.domain.config import ConfigVersion
 from z0.domain.facts import ConfigType, Scope
 from z0.domain.outcome import Outcome
 from z0.domain.state import Counter
+from z0.log import working_set
 from z0.log.claims import Floor
 from z0.log.engine import Limits
 from z0.log.memory import MemorySnapshots
@@ -162,6 +163,39 @@ def test_newcomers_of_a_set_full_of_what_is_new_do_not_look_at_every_other() -> 
         (working.saving if n % 2 else working.dirty)[account(n)] = None  # half of them are on their way to a snapshot
     assert len(working) == 2_000
     assert looks <= 100
+
+
+async def test_memory_is_bounded_however_many_entities_are_only_looked_at() -> None:
+    """None of them is new: each is read from its snapshot, and what came in first goes."""
+    bench = Bench(live_entities_max=16)
+    bench.decide(*(create("c", account(n)) for n in range(200)))
+    await bench.let_go()
+    for n in range(200):
+        assert bench.working.get(account(n)) is not None
+        assert len(bench.working) <= 16
+    assert len(bench.working._as_of) <= 16
+
+
+async def test_what_is_known_of_when_reservations_end_does_not_grow_with_how_often_their_ledgers_come_and_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A ledger that comes back is scheduled anew; one entry for each is enough."""
+    monkeypatch.setattr(working_set, "DUE_MIN", 100)
+    bench = Bench(live_entities_max=4)
+    for n in range(20):
+        bench.decide(create("c", account(n)), add("a", "100", account(n)), reserve("r", "1", account(n)))
+    await bench.let_go()
+    for turn in range(40):
+        for n in range(20):
+            ledger = account(n)
+            bench.one(reserve(f"r{turn}", "1", ledger, ttl_ms=3_000_000 - turn))
+        as_of = len(bench.records) - 1
+        await bench.snapshots.save(0, 0, bench.working.snapshot(list(bench.working.dirty), as_of, 0))
+        bench.working.dirty.clear()
+    assert len(bench.working._due) <= 100
+    assert len(bench.working._scheduled) <= 4 + 20
+    first = sorted({ledger for _, ledger in bench.working._due})
+    assert first == sorted(account(n) for n in range(20))
 
 
 async def test_a_replay_of_everything_keeps_memory_bounded_and_comes_to_the_same() -> None:

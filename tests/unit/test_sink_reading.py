@@ -9,6 +9,8 @@ from sinks.reading import SelectiveReader, SteppingReader
 from sinks.testing import LogMaker
 from tests.unit.config_world import OVERDRAFT, put
 from z0.log.claims import Claim, Floor, encode_claim
+from z0.log.ports import Record
+from z0.log.reader import FactReader
 from z0.log.validity import Position, Standing
 from z0.names import CLAIM_KEY
 
@@ -61,3 +63,10 @@ def test_most_facts_are_passed_by_without_being_decoded() -> None:
     assert [r.standing for r in reads] == [Standing.CLAIM, *[Standing.VALID] * 50]
     assert {r.fact for r in reads} == {None}
     assert poison == []
+
+
+def test_what_looks_like_a_fact_of_no_epoch_is_not_passed_by_as_valid() -> None:
+    """A reader that begins before any claim has no epoch, and a forged record may name just that one."""
+    reader = FactReader(0, Position())
+    assert reader.pass_by(Record(0, b"account_acct_1", b'{"epoch":-1,"offset":0}', 0)) is None
+    assert reader.position == Position()

@@ -126,3 +126,21 @@ def test_a_fetch_that_begins_again_voids_nothing_under_the_claim_that_was_writte
     assert store.fetch(0, b"a") == b"snapshot"
     assert not store.has_void(0)
     assert (store.epoch(0), store.persisted) == (7, 2)
+
+
+def test_the_owners_own_snapshot_ends_the_void_of_its_key() -> None:
+    """Else every later claim would fold the whole log anew, for an entity that has long been written again."""
+    store = recover(claim(0, 5), record(1, b"a", 5, b"old"), claim(2, 9), record(3, b"a", 5, b"stale"))
+    assert store.has_void(0)
+    store.put_all(0, [(b"b", pack(9, b"another"))])
+    assert store.has_void(0)
+    store.put_all(0, [(b"a", pack(9, b"new"))])
+    assert not store.has_void(0)
+    assert store.fetch(0, b"a") == b"new"
+
+
+def test_a_claim_of_an_older_epoch_of_ones_own_does_not_lower_it_either() -> None:
+    """It was acked late; what that epoch still sends must stay void."""
+    store = recover(claim(0, 9))
+    store.raise_epoch(0, 5)
+    assert store.epoch(0) == 9

@@ -26,7 +26,7 @@ from z0.errors import FormatError
 VERSION: Final = 2
 LENGTH_BYTES: Final = 4
 HELLO_BYTES_MAX: Final = 1024  # all that is kept of who has not said hello: the longest secret and some bytes around it
-FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
+FRAME_BYTES_MAX: Final = 64 * 1024 * 1024  # sixteen times what a client puts into one; a longer one is no frame of ours
 # Many large items go in several frames: one that the other end refuses would be sent again and again.
 STRETCH_BYTES_MAX: Final = 4 * 1024 * 1024
 

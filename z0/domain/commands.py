@@ -12,8 +12,8 @@ from msgspec import Meta, Raw
 from z0.domain.entity import Changes
 from z0.domain.facts import NO_DATA, ConfigType, Links, Scope, Source
 
-COMMAND_BYTES_MAX: Final = 256 * 1024
-TTL_MS_MAX: Final = 366 * 24 * 3600 * 1000
+COMMAND_BYTES_MAX: Final = 256 * 1024  # a round of large ones still ends in milliseconds; more belongs into a blob store
+TTL_MS_MAX: Final = 366 * 24 * 3600 * 1000  # a year: money that is held for longer is spent
 TIMESTAMP_MAX: Final = 253_402_300_799_999  # the year 9999: stores keep 64 bits, and a refusal fact keeps what was asked
 
 # A fact's type is a name that stores index and people type, not free text. Python's `$` alone lets a line feed at the end

@@ -43,8 +43,8 @@ from z0.domain.outcome import Outcome
 from z0.domain.payloads import ConfigHead, CreatedData, GrantData, UpdatedData
 from z0.domain.state import GRANTS_MAX, LedgerState, changed
 
-EVENT_TIME_PAST_MAX_MS: Final = 366 * 24 * 3600 * 1000
-EVENT_TIME_FUTURE_MAX_MS: Final = 24 * 3600 * 1000
+EVENT_TIME_PAST_MAX_MS: Final = 366 * 24 * 3600 * 1000  # a year may be brought in later
+EVENT_TIME_FUTURE_MAX_MS: Final = 24 * 3600 * 1000  # a caller's clock may be in another zone by mistake; more is no event yet
 _DRAINING: Final = (Confirm, Release, Settle, RevokeAccess)  # what a retiring entity still takes
 # Most commands are of none of these: one question instead of several (compiled, each name of a class costs a look-up).
 _LEAVE_NOTHING: Final = frozenset({Read, Check})

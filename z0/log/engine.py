@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 BACKLOG_MIN: Final = 256  # with so many waiting commands, a round need not wait for more
 INDEX_ROUNDS_MAX: Final = 32  # a write costs 40 us and the interpreter's lock; until then ids are known in memory
-INDEX_ENTRIES_MAX: Final = 256
+INDEX_ENTRIES_MAX: Final = 256  # some 0.3 ms of writing, while callers wait
 INDEX_PAUSE_S: Final = 0.02  # quiet for so long: what is owed is written
 RECLAIM_PAUSE_S: Final = 0.5  # with jitter, or two claimants would void each other in turns
 RECLAIM_DOUBLINGS_MAX: Final = 10
@@ -58,9 +58,9 @@ RECLAIM_PAUSE_MAX_S: Final = 30.0  # doubled up to this while no round succeeds:
 class Limits(NamedTuple):
     """Bounds of one partition."""
 
-    queue_commands_max: int = 20_000
-    live_entities_max: int = 20_000
-    snapshot_interval_ms: int = 5_000
+    queue_commands_max: int = 20_000  # a third of a second of work: who waits longer is better told so
+    live_entities_max: int = 20_000  # about 2 KiB each: 40 MiB, in each of the partitions of a worker
+    snapshot_interval_ms: int = 5_000  # a replay has no more than that to fold; a hot entity costs one write in it
     queue_bytes_max: int = 16 * 1024 * 1024  # for each door; one fetch or frame may go beyond it
     ack_timeout_s: float = ACK_TIMEOUT_S  # while serving; what a claim waits for is `z0.log.recovery`'s
     reclaim_pause_s: float = RECLAIM_PAUSE_S
@@ -249,9 +249,7 @@ class PartitionEngine:
 
     async def _after_death(self) -> None:
         self._drop(Outcome.NOT_OWNER)
-        doublings = min(max(0, self._deaths - 1), RECLAIM_DOUBLINGS_MAX)  # no float holds 2 to the power of a night's deaths
-        pause_s = min(self._limits.reclaim_pause_s * 2**doublings, RECLAIM_PAUSE_MAX_S)
-        await asyncio.sleep(pause_s * (1 + random.random()))
+        await asyncio.sleep(reclaim_pause_s(self._deaths, self._limits.reclaim_pause_s) * (1 + random.random()))
         while not self._ports.lease.holds() and not self._stopping:  # noqa: ASYNC110 - the lease has no event
             await asyncio.sleep(0.1)
         await self._host.rewind(self.partition)
@@ -442,6 +440,12 @@ class PartitionEngine:
         assert self._decider is not None, "serving"
         assert self._epoch is not None, "serving"
         return Floor(self._acked_offset, self._decider.applied, self._decider.batch_time_ms, self._epoch.number)
+
+
+def reclaim_pause_s(deaths: int, first_s: float) -> float:
+    """How long to wait before the next claim, after so many epochs in a row in which no round succeeded."""
+    doublings = min(max(0, deaths - 1), RECLAIM_DOUBLINGS_MAX)  # no float holds 2 to the power of a night's deaths
+    return min(first_s * 2.0**doublings, RECLAIM_PAUSE_MAX_S)
 
 
 def _take_back(turn: "Future[bool]", _ack: "Future[Appended]") -> None:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from z0.domain.facts import Fact, FactType
 from z0.domain.outcome import Outcome
 
-RETENTION_MS: Final = 35 * 24 * 3600 * 1000
+RETENTION_MS: Final = 35 * 24 * 3600 * 1000  # longer than any queue keeps a command; 124 MB of disk for a million ids
 
 
 class Entry(Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):

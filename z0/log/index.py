@@ -16,7 +16,7 @@ from z0.domain.facts import Reference
 from z0.log.entry import RETENTION_MS, Entry
 from z0.log.validity import Position
 
-CACHE_BYTES: Final = 8 * 1024 * 1024
+CACHE_BYTES: Final = 8 * 1024 * 1024  # nearly every look-up is for an id never seen, and filters answer those
 WRITE_BUFFER_BYTES: Final = 8 * 1024 * 1024  # some 40,000 entries
 WRITE_BUFFERS: Final = 3  # one is written, one waits for it, one is filled
 BUCKETS: Final = 65_536  # half a mebibyte of each buffer

@@ -28,8 +28,8 @@ from z0.names import FACTS
 
 logger = logging.getLogger(__name__)
 
-READ_BATCH: Final = 2_000
-READ_STALL_S: Final = 30.0
+READ_BATCH: Final = 2_000  # some megabytes: what a reader of the log holds at once
+READ_STALL_S: Final = 30.0  # longer than a leader's election takes; then whoever reads hears of it
 
 
 def new_producer(servers: str, **settings: Any) -> AIOKafkaProducer:

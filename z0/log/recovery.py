@@ -33,9 +33,9 @@ from z0.log.validity import Position, Standing
 from z0.log.working_set import WorkingSet
 from z0.names import CLAIM_KEY, COMMANDS
 
-CLOCK_SKEW_MAX_MS = 5_000
+CLOCK_SKEW_MAX_MS = 5_000  # clocks that are set differ by less; one further off is wrong, and so would be the time of facts
 ACK_TIMEOUT_S: Final = 15.0  # half of the broker's default replica time-out: later the answer is worth less than a new claim
-INDEX_BATCH = 5_000
+INDEX_BATCH = 5_000  # entries of a replay that wait in memory for one write: about 2 MiB
 RELIEF_ENTITIES = 2_000  # whose snapshots go into one batch during a replay: about 2 MiB
 
 

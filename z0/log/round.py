@@ -23,7 +23,7 @@ from z0.log.index import key_of, reference_key
 from z0.log.ports import Message
 from z0.names import COMMANDS, DEAD_LETTERS
 
-LETTER_KEY_BYTES_MAX: Final = 1024
+LETTER_KEY_BYTES_MAX: Final = 1024  # the longest ledger id has 135; more is somebody's mistake, and need not be whole
 
 _encode: Final = msgspec.json.Encoder().encode
 

@@ -17,8 +17,8 @@ from z0.log.working_set import WorkingSet
 logger = logging.getLogger(__name__)
 
 STEP_ENTITIES_MAX: Final = 40  # about 1 ms of work in each of 8 partitions: who waits hardly notices
-STEP_PAUSE_MS: Final = 25
-SPREAD: Final = 8
+STEP_PAUSE_MS: Final = 25  # with the step, a fifth of a worker's time while a pass runs in all of its partitions
+SPREAD: Final = 8  # moments in an interval at which passes begin: as many as a worker has partitions by default
 PASS_STEPS_MAX: Final = 40  # a pass ends within a second also where entities are made by the ten thousand: else they pile up
 
 
