@@ -140,10 +140,11 @@ def _reject(future: "Future[Appended]") -> None:
 
 
 class SimOutbox:
-    """`z0.log.ports.Outbox`: forwards and dead letters, one after the other."""
+    """`z0.log.ports.Outbox` of one engine: forwards and dead letters, one after the other."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, partition: int) -> None:
         self._machine = machine
+        self._partition = partition
 
     async def send(self, messages: Sequence[Message]) -> None:
         machine = self._machine
@@ -151,7 +152,7 @@ class SimOutbox:
         for number, message in enumerate(messages):
             if number:
                 machine.gate("outbox.between")
-            fault = machine.cluster.armed.at_effect(-1, FaultKind.OUTBOX_LOST, FaultKind.OUTBOX_ACK_LOST)
+            fault = machine.cluster.armed.at_effect(self._partition, FaultKind.OUTBOX_LOST, FaultKind.OUTBOX_ACK_LOST)
             if fault is None or fault.kind is FaultKind.OUTBOX_ACK_LOST:
                 await machine.send(lambda message=message: self._land(message))  # type: ignore[misc]
             if fault is not None:

@@ -148,6 +148,10 @@ class SimTable(SnapshotWrites):
         machine.gate(f"{gate}.after")
         return Appended(base, cluster.broker.clock.wall_ms())
 
+    def _persisted(self, partition: int, landed: Appended, count: int) -> None:
+        self._machine.gate("snapshot.stored")
+        super()._persisted(partition, landed, count)
+
     async def recover(self, partitions: Sequence[int]) -> None:
         """Read the changelog from where the local store is, as Faust's recovery does."""
         for partition in partitions:

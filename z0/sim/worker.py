@@ -62,7 +62,7 @@ class SimHost(EngineHost):
         ports = Ports(
             log=self._log,
             snapshots=self.twins,
-            outbox=SimOutbox(self._machine),
+            outbox=SimOutbox(self._machine, partition),
             lease=self.lease,
             clock=self.clock,
             policies=self._configs.book,
