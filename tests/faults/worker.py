@@ -51,8 +51,9 @@ STEPS: Final = {
     "8 snapshots acked": "tables.snapshots:TableSnapshots.save",
     "8 floor acked": "tables.snapshots:TableSnapshots.save_floor",
     "claim 2 appended": "z0.log.recovery:_claim",
-    "claim 3 fenced": "z0.log.recovery:_fence",
-    "claim 4 replayed": "z0.log.engine:begin",
+    "claim 3 floor taken back": "tables.snapshots:TableSnapshots.save_floor",
+    "claim 4 fenced": "z0.log.recovery:_fence",
+    "claim 5 replayed": "z0.log.engine:begin",
 }
 
 
@@ -116,6 +117,10 @@ def _counts(step: str, arguments: tuple[Any, ...], result: Any) -> bool:
         return bool(arguments[1])
     if step == "7 acknowledged":
         return bool(arguments[1].acknowledge)
+    if step.endswith("floor taken back"):
+        return bool(arguments[3].fact_offset == 0)
+    if step == "8 floor acked":
+        return bool(arguments[3].fact_offset > 0)
     return True
 
 
