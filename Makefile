@@ -21,7 +21,7 @@ test: lint test-unit test-stack  ## Everything that must be green: lint, unit an
 
 test-unit: env   ## Kernel tests and the simulation, compiled and plain: no server, two minutes
 	$(PYTEST) $(ALL_CORES) tests/unit tests/property tests/simulation tests/golden tests/tidy -q $(ARGS)
-	Z0_COMPILED=0 $(PYTEST) $(ALL_CORES) tests/unit/test_domain_*.py tests/unit/test_receipts.py tests/unit/test_log_working_set.py tests/property tests/golden tests/simulation -q $(ARGS)
+	Z0_COMPILED=0 $(PYTEST) $(ALL_CORES) tests/unit/test_domain_*.py tests/unit/test_receipts.py tests/unit/test_log_working_set.py tests/unit/test_log_rounds.py tests/property tests/golden tests/simulation -q $(ARGS)
 
 test-stack: env  ## Tests on real Kafka, Postgres, ClickHouse and S3, started once for the run
 	$(PYTEST) tests/contract tests/integration tests/acceptance -q $(ARGS)

@@ -85,6 +85,7 @@ def test_so_many_ledgers_expire_in_a_round_and_the_next_one_takes_the_next() -> 
     assert [len(bench.tick().records) for _ in range(4)] == [EXPIRY_LEDGERS_MAX, EXPIRY_LEDGERS_MAX, 1, 0]
 
 
+@pytest.mark.plain
 async def test_the_index_is_written_after_so_many_rounds_however_busy_the_engine_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it is owed is kept in memory, and read again by the next owner."""
     monkeypatch.setattr(engine_module, "INDEX_PAUSE_S", 1_000.0)

@@ -176,6 +176,7 @@ async def test_memory_is_bounded_however_many_entities_are_only_looked_at() -> N
     assert len(bench.working._as_of) <= 16
 
 
+@pytest.mark.plain
 async def test_what_is_known_of_when_reservations_end_does_not_grow_with_how_often_their_ledgers_come_and_go(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
