@@ -31,7 +31,7 @@ from z0.domain.commands import Append, Command, RevokeAccess, Settle
 from z0.domain.facts import ConfigType, Source
 from z0.domain.money import UNITS_MAX, format_amount
 from z0.domain.outcome import Outcome
-from z0.domain.state import ENDED_MAX
+from z0.domain.state import CHARGES_MAX, ENDED_MAX, Charge
 from z0.log.entry import RETENTION_MS
 
 TOPPED_UP = config(ConfigType.BUDGET, {"confirm_above_hold": "topped_up"})
@@ -353,6 +353,37 @@ def test_a_cause_of_another_ledger_of_this_partition_is_looked_up_whatever_proof
     good = Source(named, OTHER, 2, known)
     assert bench.one(Append(id=name(), source=good, **charge)).outcome is A
     assert bench.last.source == msgspec.structs.replace(good, checked=True)
+
+
+def test_a_proof_that_names_another_ledger_than_its_id_does_not_fit() -> None:
+    """Id and seq alone would leave it to be found later."""
+    bench = bench_with()
+    named = f"{OTHER}.9"
+    charge: dict[str, Any] = {"type": "charge", "amount": "1", "currency": "USD", "source_id": named} | _base
+    for ledger, outcome in (("account_acct_8", Outcome.SOURCE_INVALID), (OTHER, A)):
+        assert bench.one(Append(id=name(), source=Source(named, ledger, 9, "0a" * 32), **charge)).outcome is outcome
+
+
+def test_a_forgotten_cause_of_the_own_ledger_needs_a_proof() -> None:
+    """Long after the index has let it go; without one nothing says that it was."""
+    bench = bench_with(opening=(Append(id="o", type="outcome", **_base), note("n")))
+    known = bench.facts[2].hash
+    bench.index._references.clear()
+    bench.now += RETENTION_MS + 1
+    charge: dict[str, Any] = {"type": "charge", "amount": "1", "currency": "USD", "source_id": f"{LEDGER}.3"} | _base
+    bench.decider = bench._decider()
+    assert bench.one(Append(id=name(), **charge)).outcome is Outcome.SOURCE_INVALID
+    assert msgspec.json.decode(bench.last.data)["rule"] == "source.exists"
+    assert bench.one(Append(id=name(), source=Source(f"{LEDGER}.3", LEDGER, 3, known), **charge)).outcome is A
+
+
+def test_a_charge_that_is_spent_at_once_needs_no_place_among_the_unsettled() -> None:
+    """Only an incurred one stays open."""
+    bench = bench_with(opening=(Append(id="o", type="outcome", **_base),))
+    bench.state().charges = {f"{LEDGER}.{n}": Charge("USD", 0, NOW) for n in range(CHARGES_MAX)}
+    charge: dict[str, Any] = {"type": "charge", "amount": "1", "currency": "USD", "source_id": f"{LEDGER}.3"} | _base
+    assert bench.one(Append(id=name(), **charge)).outcome is A
+    assert bench.one(Append(id=name(), subtype="incurred", **charge)).outcome is Outcome.TOO_MANY_CHARGES
 
 
 # Ids ---------------------------------------------------------------------------------------------
