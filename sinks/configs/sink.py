@@ -40,11 +40,11 @@ KEY_PREFIX: Final = b"config_"  # of the ledgers whose facts matter; others are 
 STORE_POSITIONS_MS: Final = 10_000
 
 
-class _Data(Struct):
+class _Data(Struct, frozen=True):
     config: Raw
 
 
-class _Names(Struct):
+class _Names(Struct, frozen=True):
     """All that the sink needs to know of a version: what a newer release adds is for those who read it."""
 
     id: str

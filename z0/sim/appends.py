@@ -154,7 +154,7 @@ class SimOutbox:
                 machine.gate("outbox.between")
             fault = machine.cluster.armed.at_effect(self._partition, FaultKind.OUTBOX_LOST, FaultKind.OUTBOX_ACK_LOST)
             if fault is None or fault.kind is FaultKind.OUTBOX_ACK_LOST:
-                await machine.send(lambda message=message: self._land(message))  # type: ignore[misc]
+                await machine.send(lambda message=message: self._land(message))  # type: ignore[misc]  # bound at once
             if fault is not None:
                 raise TimeoutError("the outbox's answer was lost")
         machine.gate("outbox.after")

@@ -33,7 +33,7 @@ class Told(NamedTuple):
     heard_s: float
 
 
-class _Address(msgspec.Struct):
+class _Address(msgspec.Struct, frozen=True):
     ledger_id: str
 
 
@@ -56,7 +56,6 @@ class Clients:
         self._workers = {worker.name: worker for worker in workers}
         self.told: list[Told] = []
         self.asked: list[bytes] = []
-        self.unanswered = 0
 
     async def run(self, flow: Flow) -> None:
         """One flow, to its end."""
@@ -108,7 +107,6 @@ class Clients:
         try:
             return await asyncio.wait_for(heard, TIMEOUT_S)
         except TimeoutError:
-            self.unanswered += 1
             return []
 
     def _hear(

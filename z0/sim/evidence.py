@@ -22,7 +22,6 @@ class Evidence:
     told: Sequence[Told]
     asked: Sequence[bytes]  # commands by the direct door, answered or not
     rows: Sequence[Row]
-    sink_positions: dict[int, int]
     problems: list[str]  # that the run itself noticed: processes that stopped by themselves, no rest
     struck: Counter[str]
     history: list[tuple[float, str, str]]

@@ -89,7 +89,7 @@ class _Owned:
     def _run(self) -> None:
         process = self._context.get(_process)
         if process is None or process.admits(self):  # type: ignore[arg-type]  # mixed into handles only
-            super()._run()  # type: ignore[misc]
+            super()._run()  # type: ignore[misc]  # the handle's own
 
 
 class _OwnedHandle(_Owned, Handle):
@@ -148,7 +148,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> TimerHandle:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
-    def call_at(  # type: ignore[override]
+    def call_at(  # type: ignore[override]  # as above
         self, when: float, callback: Any, *args: Any, context: Context | None = None
     ) -> TimerHandle:
         timer = _OwnedTimer(when, callback, args, self, context)
@@ -156,7 +156,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         timer._scheduled = True  # type: ignore[attr-defined]  # as asyncio does
         return timer
 
-    def run_in_executor(self, *_: Any) -> Any:  # type: ignore[override]
+    def run_in_executor(self, *_: Any) -> Any:  # type: ignore[override]  # whatever it is given
         raise AssertionError("a simulation has no threads")
 
     def finish(self) -> None:
@@ -165,7 +165,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             warnings.simplefilter("ignore", RuntimeWarning)  # "never awaited": its process was killed before it began
             for task in self.all_tasks:
                 if not task.done():
-                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]  # not in the stubs
                     _close(task)
             self.all_tasks.clear()
             self._ready.clear()

@@ -6,15 +6,12 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from random import Random
-from typing import Final
 
 from z0.sim.broker import Broker
 from z0.sim.faults import Armed, Fault, FaultKind
 from z0.sim.group import Group
 from z0.sim.loop import OUTSIDE, Process, ProcessGone, VirtualLoop
 from z0.sim.network import Network, SimClock
-
-HISTORY_MAX: Final = 400
 
 
 class Cluster:

@@ -77,7 +77,6 @@ class Scenario:
         self.workers = [Worker(n, self.cluster, limits, memory_tables=plan.memory_tables) for n in range(plan.workers)]
         self.sink = SinkProcess(self.cluster)
         self.clients = Clients(self.cluster, self.workers)
-        self._suspended: list[Process] = []
         self._flows: list[asyncio.Task[None]] = []
         self.at_rest = False
         self.restless = ""
@@ -234,7 +233,6 @@ class Scenario:
             told=self.clients.told,
             asked=self.clients.asked,
             rows=self.sink.store.rows,
-            sink_positions={p: at.next_offset for p, at in self.sink.store.positions.items()},
             problems=problems,
             struck=cluster.armed.struck,
             history=cluster.history,

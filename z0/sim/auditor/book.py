@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any, Final
 
 SUMS: Final = ("deposited", "credits", "spent", "transferred_in", "transferred_out", "reserved")
-IN: Final = ("deposited", "credits", "transferred_in")
 ADDED: Final = {"deposit": "deposited", "credit_issued": "credits"}
 
 
