@@ -120,7 +120,9 @@ def test_what_is_no_plan_is_refused(text: str) -> None:
 async def test_an_interrupt_ends_a_simulation_without_a_word_of_its_processes() -> None:
     """A terminal's Ctrl-C goes to all of them, also while they begin."""
     command = [sys.executable, "-m", "z0", "simulate", "--seeds", "10000", "--processes", "2"]
-    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, start_new_session=True)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=PIPE, stderr=PIPE, start_new_session=True, preexec_fn=heard_as_in_a_terminal
+    )
 
     async def at_work() -> bool:
         return [seconds > AT_WORK_S for seconds in worked(process.pid)] == [True, True]
@@ -131,6 +133,11 @@ async def test_an_interrupt_ends_a_simulation_without_a_word_of_its_processes() 
     assert process.returncode == 130
     assert b"Traceback" not in problems
     assert told == b""
+
+
+def heard_as_in_a_terminal() -> None:
+    """A shell starts what runs in its background with interrupts ignored, and that is inherited: the simulation never ended."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def worked(pid: int) -> list[float]:
