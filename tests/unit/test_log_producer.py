@@ -5,6 +5,7 @@ import gc
 import weakref
 from collections.abc import Callable
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,9 +16,12 @@ from aiokafka.errors import (
     NotLeaderForPartitionError,
     OutOfOrderSequenceNumber,
     ProducerClosed,
+    RequestTimedOutError,
+    TopicAuthorizationFailedError,
 )
 from aiokafka.protocol.api import RequestHeader_v1
 from aiokafka.protocol.produce import ProduceRequest_v7, ProduceResponse_v7
+from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.memory_records import MemoryRecords
 
 from z0.errors import Unreachable
@@ -47,6 +51,12 @@ class Broker:
         self.updates = 0
         self.on_update: Callable[[], None] = lambda: None
         self.ends: dict[TopicPartition, int] = {}
+        self.ids_given = 0
+        self._sync_task: str | None = None
+        self.closed = False
+
+    def get_random_node(self) -> int:
+        return 1
 
     def leader_for_partition(self, partition: TopicPartition) -> int | None:
         return self.leaders.get(partition.partition, 1)
@@ -56,7 +66,9 @@ class Broker:
         self.on_update()
         return True
 
-    async def send(self, node: int, request: ProduceBatches) -> BatchesLanded:
+    async def send(self, node: int, request: Any) -> Any:
+        if isinstance(request, InitProducerIdRequest):
+            return self._give_id()
         self.requests.append((node, list(request._batches)))
         refusal = self.refusals.pop(0) if self.refusals else {}
         await asyncio.sleep(0)
@@ -71,8 +83,13 @@ class Broker:
             landed[where] = Landed(error.errno, -1, -1) if error else Landed(0, offset, TIME_MS)
         return BatchesLanded(landed)
 
+    def _give_id(self) -> Any:
+        refusal: Any = self.refusals.pop(0) if self.refusals else None
+        self.ids_given += refusal is None
+        return SimpleNamespace(error_code=refusal.errno if refusal else 0, producer_id=100 + self.ids_given, producer_epoch=0)
+
     async def close(self) -> None:
-        """It is gone."""
+        self.closed = True
 
 
 def records_of(content: bytes) -> int:
@@ -91,6 +108,11 @@ def epoch_of(content: bytes) -> int:
     return int.from_bytes(content[51:53], "big")
 
 
+def producer_of(content: bytes) -> int:
+    """The producer id of a batch."""
+    return int.from_bytes(content[43:51], "big")
+
+
 def numbers(broker: Broker) -> list[tuple[int, int]]:
     """(producer epoch, sequence number) of every batch in the order of the requests."""
     return [(epoch_of(content), sequence_of(content)) for _, batches in broker.requests for _, content in batches]
@@ -104,9 +126,19 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
 
 
 @pytest.fixture
-async def producer(broker: Broker) -> BatchProducer:
+def elsewhere() -> Broker:
+    """What is found where the settings say that brokers are, when those that were known are gone."""
+    return Broker()
+
+
+@pytest.fixture
+async def producer(broker: Broker, elsewhere: Broker) -> BatchProducer:
     """A producer with that broker."""
-    return BatchProducer(broker, 7, 0)
+
+    async def connect() -> Broker:
+        return elsewhere
+
+    return BatchProducer(broker, 7, 0, connect=connect)
 
 
 async def test_what_is_handed_in_in_one_turn_is_one_request_for_each_leader(broker: Broker, producer: BatchProducer) -> None:
@@ -185,6 +217,42 @@ async def test_after_a_batch_that_was_given_up_the_next_begins_a_producer_epoch(
     assert numbers(broker) == [(0, 0), (0, 1), (1, 0), (1, 1), (0, 0)]
 
 
+async def test_after_the_last_producer_epoch_comes_another_producer_id(broker: Broker, producer: BatchProducer) -> None:
+    """The broker would refuse all that begins with epoch 0 again. Other partitions keep theirs."""
+    await producer.append(at(0), [(b"k", b"v")])
+    producer._lanes[at(0)].epoch = 2**15 - 1
+    broker.refusals = [{0: MessageSizeTooLargeError}]
+    lost, after = producer.append(at(0), [(b"k", b"v")] * 2), producer.append(at(0), [(b"k", b"v")])
+    await asyncio.gather(after, producer.append(at(1), [(b"k", b"v")]))
+    await producer.append(at(0), [(b"k", b"v")])
+    sent = [(where.partition, producer_of(content)) for _, batches in broker.requests for where, content in batches]
+    assert isinstance(lost.exception(), MessageSizeTooLargeError)
+    assert [partition_and_id for partition_and_id in sent if partition_and_id[0] == 0] == [(0, 7), (0, 7), (0, 101), (0, 101)]
+    assert (1, 7) in sent
+    assert [number for number in numbers(broker) if number[0] == 0][-2:] == [(0, 0), (0, 1)]
+
+
+async def test_where_no_other_id_is_given_the_batch_hears_why_and_the_next_asks_again(
+    broker: Broker, producer: BatchProducer
+) -> None:
+    """Or the partition would need another start of the worker."""
+    await producer.append(at(0), [(b"k", b"v")])
+    producer._lanes[at(0)].epoch = 2**15
+    broker.refusals = [TopicAuthorizationFailedError()]
+    with pytest.raises(TopicAuthorizationFailedError):
+        await producer.append(at(0), [(b"k", b"v")])
+    assert (await producer.append(at(0), [(b"k", b"v")])).base_offset == 1
+
+
+async def test_sequence_numbers_go_on_from_zero_within_a_batch(broker: Broker, producer: BatchProducer) -> None:
+    """After 2^31 records, as the broker counts them."""
+    await producer.append(at(0), [(b"k", b"v")])
+    producer._lanes[at(0)].sequence = 2**31 - 2
+    for _ in range(2):
+        await producer.append(at(0), [(b"k", b"v")] * 5)
+    assert numbers(broker) == [(0, 0), (0, 2**31 - 2), (0, 3)]
+
+
 async def test_what_nobody_waits_for_when_its_turn_comes_is_not_sent(broker: Broker, producer: BatchProducer) -> None:
     """And leaves no gap."""
     acks = [producer.append(at(0), [(b"k", b"%d" % n)]) for n in range(3)]
@@ -248,6 +316,21 @@ async def test_it_is_given_up_after_the_time_that_a_request_may_take(
     assert len(broker.requests) == 1
 
 
+async def test_what_waited_in_its_partition_until_its_time_was_over_is_not_sent(broker: Broker, producer: BatchProducer) -> None:
+    """A broker that swallows everything would take as long again for each of the forty batches of a pass of snapshots."""
+    broker.refusals = [KafkaConnectionError()]
+    acks = [producer.append(at(0), [(b"k", b"v")]) for _ in range(3)]
+    for batch in producer._lanes[at(0)].batches:
+        batch.give_up_s = 0.0
+    assert [type(one) for one in await asyncio.gather(*acks, return_exceptions=True)] == [
+        KafkaConnectionError,
+        RequestTimedOutError,
+        RequestTimedOutError,
+    ]
+    await producer.append(at(0), [(b"k", b"v")])
+    assert numbers(broker) == [(0, 0), (1, 0)]
+
+
 async def test_a_fault_of_our_own_is_told_and_not_tried_again(broker: Broker, producer: BatchProducer) -> None:
     """An ack that never comes would look like a slow broker."""
     broker.refusals = [NotImplementedError("versions")]
@@ -305,15 +388,57 @@ async def test_the_time_is_looked_at_again_when_the_pause_is_over(broker: Broker
     assert len(broker.requests) == 1
 
 
-async def test_a_metadata_update_that_never_ends_holds_nobody_up(
-    broker: Broker, producer: BatchProducer, monkeypatch: pytest.MonkeyPatch
+async def test_a_metadata_update_that_never_ends_is_one_of_another_connection(
+    broker: Broker, elsewhere: Broker, producer: BatchProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """aiokafka's own task for it can die; then it is asked in vain."""
+    """aiokafka's own task for it can die; then it is asked in vain, and every later leader would be missed."""
     monkeypatch.setattr(module, "METADATA_WAIT_S", 0.01)
     never = asyncio.get_running_loop().create_future()
     monkeypatch.setattr(broker, "force_metadata_update", lambda: asyncio.shield(never))
-    broker.refusals = [KafkaConnectionError()]
+    broker.leaders, elsewhere.leaders = {0: None}, {0: 5}
     assert (await asyncio.wait_for(producer.append(at(0), [(b"k", b"v")]), 5)).base_offset == 0
+    assert [node for node, _ in elsewhere.requests] == [5]
+    assert broker.closed
+
+
+async def test_brokers_that_have_all_moved_are_found_where_the_settings_say(
+    broker: Broker, elsewhere: Broker, producer: BatchProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are known answer nothing any more; all batches that miss a leader look once."""
+    answers = iter([False, True])
+
+    async def update() -> bool:
+        return next(answers)
+
+    monkeypatch.setattr(broker, "force_metadata_update", update)
+    broker.refusals = [KafkaConnectionError()] * 2
+    first = producer.append(at(0), [(b"k", b"v")])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    second = producer.append(at(1), [(b"k", b"v")])
+    assert [ack.base_offset for ack in await asyncio.gather(first, second)] == [0, 0]
+    assert len(broker.requests) == 2
+
+
+async def test_where_nothing_is_found_there_either_it_is_tried_until_the_time_is_over(
+    broker: Broker, producer: BatchProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that is away for some seconds costs nobody an epoch."""
+    tries = 0
+
+    async def connect() -> Broker:
+        nonlocal tries
+        tries += 1
+        raise KafkaConnectionError
+
+    async def update() -> bool:
+        return tries == 3
+
+    producer._connect = connect
+    monkeypatch.setattr(broker, "force_metadata_update", update)
+    broker.refusals = [KafkaConnectionError()] * 4
+    assert (await producer.append(at(0), [(b"k", b"v")])).base_offset == 0
+    assert not broker.closed
 
 
 async def test_one_that_is_stopped_waits_no_longer_than_its_bound(
@@ -322,9 +447,34 @@ async def test_one_that_is_stopped_waits_no_longer_than_its_bound(
     """A worker that ends must end, also where a broker swallows everything."""
     monkeypatch.setattr(module, "STOP_TIMEOUT_S", 0.01)
     monkeypatch.setattr(broker, "send", lambda node, request: asyncio.get_running_loop().create_future())
-    ack = producer.append(at(0), [(b"k", b"v")])
+    acks = [producer.append(at(0), [(b"k", b"v")]) for _ in range(2)]
     await asyncio.wait_for(producer.stop(), 5)
-    assert not ack.done()
+    assert [type(one) for one in await asyncio.gather(*acks, return_exceptions=True)] == [ProducerClosed, ProducerClosed]
+
+
+async def test_a_connection_that_does_not_end_holds_nobody_up(
+    broker: Broker, producer: BatchProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends when all that was written is read, and a broker that stands still reads nothing."""
+    monkeypatch.setattr(module, "CLOSE_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(broker, "close", lambda: asyncio.get_running_loop().create_future())
+    await asyncio.wait_for(producer.stop(), 5)
+
+
+async def test_a_client_whose_task_died_is_closed_all_the_same(
+    broker: Broker, producer: BatchProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka's tells what it died of, and leaves the connections as they are."""
+    close, broker._sync_task = broker.close, "died"
+
+    async def close_or_tell() -> None:
+        if broker._sync_task is not None:
+            raise RESET
+        await close()
+
+    monkeypatch.setattr(broker, "close", close_or_tell)
+    await producer.stop()
+    assert broker.closed
 
 
 async def test_an_answer_that_leaves_a_batch_out_is_none(broker: Broker, producer: BatchProducer) -> None:

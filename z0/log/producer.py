@@ -18,16 +18,21 @@ What a batch goes through, and what it means if the process dies or the broker g
 Two batches of one partition are never under way at once: the second would be refused where the first is sent again. After one
 that was given up, the partition's next goes out under the next producer epoch, with sequence number 0, as Kafka's own producer
 does it: it leaves no gap, and from then on the broker refuses the one before, wherever that was held up. So what is handed in
-later never lies below what was handed in before.
+later never lies below what was handed in before. An epoch after the last (32,767) is that of a new producer id: only the very
+last batch before it is not refused, should it have been held up.
+
+Where none of the brokers that are known tells the leaders, it connects anew with those that the settings name: all may have
+moved, and aiokafka's own task for metadata dies of an error that it does not expect.
 """
 
 import asyncio
+import logging
 import time
 from asyncio import Future
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
+from typing import Any, Final
 
 from aiokafka import AIOKafkaClient, TopicPartition
 from aiokafka.errors import (
@@ -46,6 +51,8 @@ from z0.cut import cut
 from z0.log.ports import Appended
 from z0.log.produce_request import Landed, ProduceBatches
 
+logger = logging.getLogger(__name__)
+
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024  # `max.message.bytes` of the topics
 RECORDS_BYTES_MAX: Final = BATCH_BYTES_MAX // 2  # of keys and values, where they are cut into batches: with room for the rest
 REQUEST_BYTES_MAX: Final = 32 * 1024 * 1024  # a broker takes 100 MiB, `socket.request.max.bytes`
@@ -54,11 +61,13 @@ BROKER_TIMEOUT_MS: Final = 9_000  # under that: the broker says that replicas la
 RETRY_PAUSE_S: Final = 0.1
 METADATA_WAIT_S: Final = 5.0
 STOP_TIMEOUT_S: Final = 15.0
+CLOSE_TIMEOUT_S: Final = 1.0  # what a broker does not read, a connection would wait for ever to get rid of
 _MAGIC: Final = 2
 _NOT_YET: Final = -1
 _NOT_SAID: Final = Landed(RequestTimedOutError.errno, -1, -1)
 _SEQUENCE_END: Final = 2**31
-_EPOCH_END: Final = 2**15  # after so many batches given up in one partition, the broker refuses all until it forgets the producer
+_EPOCH_END: Final = 2**15
+Connect = Callable[[], Awaitable[AIOKafkaClient]]
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -78,13 +87,14 @@ def _filled(records: Sequence[tuple[bytes, bytes]], headers: Headers) -> Default
 
 
 class _Lane:
-    """A partition: its batches, of which the first is under way, and the producer epoch and sequence number of the next."""
+    """A partition: its batches, of which the first is under way, and the producer id, epoch and sequence number of the next."""
 
-    __slots__ = ("at", "batches", "epoch", "sequence")
+    __slots__ = ("at", "batches", "epoch", "producer_id", "sequence")
 
-    def __init__(self, at: TopicPartition, epoch: int) -> None:
+    def __init__(self, at: TopicPartition, producer_id: int, epoch: int) -> None:
         self.at = at
         self.batches: deque[_Batch] = deque()
+        self.producer_id = producer_id
         self.epoch = epoch
         self.sequence = 0
 
@@ -102,29 +112,41 @@ class _Batch:
         self.content = b""
         self.give_up_s = ack.get_loop().time() + REQUEST_TIMEOUT_MS / 1000
 
+    def refuse(self, error: Exception) -> None:
+        """Tell why it is given up, if somebody still waits."""
+        if not self.ack.done():
+            self.ack.set_exception(error)
+
 
 class BatchProducer:
-    """An idempotent producer of whole batches, acks=all, without linger: the engine batches."""
+    """An idempotent producer of whole batches, acks=all, without linger: the engine batches. `connect` opens another client."""
 
-    def __init__(self, client: AIOKafkaClient, producer_id: int, producer_epoch: int) -> None:
+    def __init__(self, client: AIOKafkaClient, producer_id: int, producer_epoch: int, *, connect: Connect) -> None:
         self._client = client
+        self._connect = connect
         self._id = producer_id
         self._loop = asyncio.get_running_loop()
         self._epoch = producer_epoch
         self._lanes: dict[TopicPartition, _Lane] = {}
         self._waiting: list[_Batch] = []
-        self._requests: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._search: asyncio.Task[None] | None = None
         self._closed = False
 
     async def stop(self) -> None:
-        """Send what waits, wait for what is under way, both within a bound, and disconnect."""
+        """Send what waits, wait for what is under way, both within a bound, and disconnect; the rest hears `ProducerClosed`."""
         self._closed = True
         give_up_s = self._loop.time() + STOP_TIMEOUT_S
-        while (self._waiting or self._requests) and (left_s := give_up_s - self._loop.time()) > 0:
-            await asyncio.wait(self._requests, timeout=left_s) if self._requests else await asyncio.sleep(0)
-        for request in self._requests:
-            request.cancel()
-        await self._client.close()
+        while (self._waiting or self._tasks) and (left_s := give_up_s - self._loop.time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left_s) if self._tasks else await asyncio.sleep(0)
+        if self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
+        for lane in self._lanes.values():
+            for batch in lane.batches:
+                batch.refuse(ProducerClosed())
+        await _close(self._client)
 
     def append(self, at: TopicPartition, records: Sequence[tuple[bytes, bytes]], headers: Headers = ()) -> "Future[Appended]":
         """
@@ -137,29 +159,51 @@ class BatchProducer:
         if self._closed:
             ack.set_exception(ProducerClosed())
             return ack
-        lane = self._lanes.get(at) or self._lanes.setdefault(at, _Lane(at, self._epoch))
+        lane = self._lanes.get(at) or self._lanes.setdefault(at, _Lane(at, self._id, self._epoch))
         lane.batches.append(_Batch(lane, _filled(records, headers), len(records), ack))
         if len(lane.batches) == 1:
             self._begin(lane)
         return ack
 
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     def _begin(self, lane: _Lane) -> None:
+        if lane.epoch == _EPOCH_END:
+            self._start(self._begin_with_another_id(lane))
+            return
         batch = lane.batches[0]
-        batch.builder.set_producer_state(self._id, lane.epoch, lane.sequence)
+        batch.builder.set_producer_state(lane.producer_id, lane.epoch, lane.sequence)
         batch.content = batch.builder.build()
         lane.sequence = (lane.sequence + batch.count) % _SEQUENCE_END
         self._hand_in([batch])
 
+    async def _begin_with_another_id(self, lane: _Lane) -> None:
+        try:
+            lane.producer_id, lane.epoch = await _producer_id(self._client)
+        except Exception as error:
+            lane.batches.popleft().refuse(_known(error))
+        self._begin_next(lane)
+
     def _end(self, lane: _Lane, *, is_acked: bool) -> None:
-        """The next batch that somebody waits for has its turn."""
-        waiting = lane.batches
-        waiting.popleft()
+        lane.batches.popleft()
         if not is_acked:
-            lane.epoch, lane.sequence = (lane.epoch + 1) % _EPOCH_END, 0
-        while waiting and waiting[0].ack.done():
-            waiting.popleft()
+            lane.epoch, lane.sequence = lane.epoch + 1, 0
+        self._begin_next(lane)
+
+    def _begin_next(self, lane: _Lane) -> None:
+        """The next batch that somebody waits for has its turn; those whose time is over are not sent, or each would wait anew."""
+        waiting = lane.batches
+        while waiting and not self._is_wanted(waiting[0]):
+            waiting.popleft().refuse(RequestTimedOutError())
         if waiting:
             self._begin(lane)
+
+    def _is_wanted(self, batch: _Batch) -> bool:
+        return not batch.ack.done() and self._loop.time() < batch.give_up_s
 
     def _hand_in(self, batches: Sequence[_Batch]) -> None:
         if batches and not self._waiting:
@@ -174,9 +218,7 @@ class BatchProducer:
             by_leader[leader_of(batch.lane.at)].append(batch)
         for leader, batches in by_leader.items():
             for some in cut(batches, lambda batch: len(batch.content), REQUEST_BYTES_MAX):  # as a broker takes them
-                request = self._loop.create_task(self._request(leader, some))
-                self._requests.add(request)
-                request.add_done_callback(self._requests.discard)
+                self._start(self._request(leader, some))
 
     async def _request(self, leader: int | None, batches: Sequence[_Batch]) -> None:
         try:
@@ -191,18 +233,34 @@ class BatchProducer:
             refused = self._give_acks(batches, landed)
         if again := self._for_now(refused):
             await asyncio.sleep(RETRY_PAUSE_S)
-            await _update_metadata(self._client)
+            await self._find_leaders()
             self._hand_in([batch for batch, _ in self._for_now(again)])
+
+    async def _find_leaders(self) -> None:
+        """One search for all who miss a leader at the same time."""
+        if self._search is None or self._search.done():
+            self._search = self._start(self._look_for_leaders())
+        await asyncio.wait([self._search])
+
+    async def _look_for_leaders(self) -> None:
+        if await _update_metadata(self._client):
+            return
+        try:
+            client = await asyncio.wait_for(self._connect(), METADATA_WAIT_S)
+        except Exception as error:  # whoever asked asks again
+            logger.info("no other way to the brokers: %r", error)
+            return
+        before, self._client = self._client, client
+        await _close(before)
 
     def _for_now(self, refused: Iterable[tuple[_Batch, Exception]]) -> list[tuple[_Batch, Exception]]:
         """Those that may be sent again; who waits for one of the others hears why."""
         again = []
         for batch, error in refused:
-            if _is_for_now(error) and self._loop.time() < batch.give_up_s and not batch.ack.done():
+            if _is_for_now(error) and self._is_wanted(batch):
                 again.append((batch, error))
                 continue
-            if not batch.ack.done():
-                batch.ack.set_exception(error)
+            batch.refuse(error)
             self._end(batch.lane, is_acked=False)
         return again
 
@@ -235,10 +293,45 @@ def _is_for_now(error: Exception) -> bool:
     return isinstance(error, KafkaError) and bool(error.retriable)
 
 
-async def _update_metadata(client: AIOKafkaClient) -> None:
-    """Within a bound: aiokafka asks one broker after the other, and waits for ever where its own task has died."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(client.force_metadata_update(), METADATA_WAIT_S)
+async def _update_metadata(client: AIOKafkaClient) -> bool:
+    """Whether it came in time: aiokafka asks one broker after the other, and waits for ever where its own task has died."""
+    try:
+        return bool(await asyncio.wait_for(client.force_metadata_update(), METADATA_WAIT_S))
+    except TimeoutError:
+        return False
+
+
+async def _close(client: AIOKafkaClient) -> None:
+    """Within a bound, and whatever its task for metadata died of: aiokafka says that instead of closing the connections."""
+    for _ in range(2):
+        try:
+            await asyncio.wait_for(client.close(), CLOSE_TIMEOUT_S)
+        except TimeoutError:
+            return  # all are told to end
+        except Exception as error:
+            logger.info("a client ended before it was closed: %r", error)
+            client._sync_task = None
+        else:
+            return
+
+
+async def _connected(servers: str, topics: Sequence[str]) -> AIOKafkaClient:
+    """
+    A client that knows the leaders of these topics.
+
+    Raises:
+        KafkaError: there is no cluster at `servers`.
+    """
+    client = AIOKafkaClient(**kafka_url.options(servers), request_timeout_ms=REQUEST_TIMEOUT_MS)
+    try:
+        await client.bootstrap()
+        for topic in topics:
+            client.add_topic(topic)
+        await _update_metadata(client)
+    except BaseException:
+        await _close(client)
+        raise
+    return client
 
 
 async def open_producer(servers: str, *topics: str) -> BatchProducer:
@@ -248,17 +341,13 @@ async def open_producer(servers: str, *topics: str) -> BatchProducer:
     Raises:
         KafkaError: there is no cluster at `servers`, or it gives no id.
     """
-    client = AIOKafkaClient(**kafka_url.options(servers), request_timeout_ms=REQUEST_TIMEOUT_MS)
+    connect = partial(_connected, servers, topics)
+    client = await connect()
     try:
-        await client.bootstrap()
-        producer = BatchProducer(client, *await _producer_id(client))
-        for topic in topics:
-            client.add_topic(topic)
-        await _update_metadata(client)
+        return BatchProducer(client, *await _producer_id(client), connect=connect)
     except BaseException:
-        await client.close()
+        await _close(client)
         raise
-    return producer
 
 
 async def _producer_id(client: AIOKafkaClient) -> tuple[int, int]:
