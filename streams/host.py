@@ -103,7 +103,6 @@ class EngineHost:
             self._engines.pop(partition, None)
             self._tasks.pop(partition, None)
             self._epochs.pop(partition, None)
-            self._log.release(partition)
 
     def partitions(self) -> set[int]:
         """The partitions that have an engine."""

@@ -14,7 +14,7 @@ from z0.errors import LogBroken
 from z0.log.kafka import KafkaLog, start_client
 from z0.log.memory import MemoryLog
 from z0.log.ports import Log, Record
-from z0.log.producer import open_producer
+from z0.log.producer import _Lane, open_producer
 
 LATER_MS = 10 * 365 * 24 * 3600 * 1000
 
@@ -154,3 +154,54 @@ async def test_a_batch_whose_ack_was_lost_is_sent_again_and_lands_once(stack: Co
     assert len(sent) == 4
     reader = KafkaLog(stack.kafka_servers, topic)
     assert await reader.bounds(0) == (0, 6)
+
+
+@pytest.mark.stack
+async def test_a_batch_of_an_epoch_that_died_here_does_not_land_behind_the_next_claim(
+    stack: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be void there, and put the first facts of that claim in a wrong place: one lost ack would cost two epochs."""
+    topic = f"contract-{uuid.uuid4().hex}"
+    await _make(stack, topic)
+    log = KafkaLog(stack.kafka_servers, topic)
+    await log.start()
+    assert log._producer is not None
+    send = log._producer._client.send
+    held: list[tuple[int, Any]] = []
+
+    async def hold_the_facts_back(node: int, request: Any) -> Any:
+        if not held and b"facts" in request._batches[0][1]:
+            held.append((node, request))
+            raise MessageSizeTooLargeError
+        return await send(node, request)
+
+    monkeypatch.setattr(log._producer._client, "send", hold_the_facts_back)
+    dying = await log.writer(0)
+    await dying.append([(b"k", b"claim")])
+    with pytest.raises(MessageSizeTooLargeError):
+        await dying.append([(b"k", b"facts")])
+    after = await log.writer(0)
+    claim = await after.append([(b"k", b"claim")])
+    late = (await send(*held[0])).partitions[TopicPartition(topic, 0)]
+    first = await after.append([(b"k", b"more")])
+    await log.stop()
+    assert for_code(late.error_code) is InvalidProducerEpoch
+    assert (claim.base_offset, first.base_offset) == (1, 2)
+
+
+@pytest.mark.stack
+async def test_producer_epochs_and_sequence_numbers_may_come_to_their_ends(stack: Config) -> None:
+    """After 2^31 records of a partition, within a batch; and after 32,768 batches that were given up."""
+    topic = f"contract-{uuid.uuid4().hex}"
+    await _make(stack, topic)
+    producer, place = await open_producer(stack.kafka_servers, topic), TopicPartition(topic, 0)
+    lane = producer._lanes[place] = _Lane(place, producer._id, 0)
+    lane.sequence = 2**31 - 2
+    landed = [await producer.append(place, [(b"k", b"v")] * 5) for _ in range(3)]
+    lane.epoch, lane.sequence = 2**15 - 1, 0
+    landed.append(await producer.append(place, [(b"k", b"v")] * 5))
+    lane.epoch = 2**15  # as after one more that was given up
+    landed += [await producer.append(place, [(b"k", b"v")] * 5) for _ in range(2)]
+    await producer.stop()
+    assert [ack.base_offset for ack in landed] == [0, 5, 10, 15, 20, 25]
+    assert lane.producer_id != producer._id

@@ -1,7 +1,8 @@
 """
 The log on Kafka, by aiokafka. Owns: readers and writers of `z0.facts`, the outbox.
 
-A partition whose epoch died moves to another producer (`z0.log.producers`).
+One producer for all partitions and all their epochs. A claim goes out when the partition's batch before it is acked or given up:
+that one lies before the claim and is folded, or the broker refuses it from then on. Other workers' may land at any time.
 No transactions: they cost 25 ms a cycle back to back; an idempotent produce costs 1 ms.
 """
 
@@ -11,7 +12,6 @@ from asyncio import Future
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -23,7 +23,6 @@ from z0.errors import LogBroken, Unreachable, no_answer
 from z0.log.pace import Pace
 from z0.log.ports import Appended, Message, Record
 from z0.log.producer import BATCH_BYTES_MAX, RECORDS_BYTES_MAX, REQUEST_TIMEOUT_MS, BatchProducer, Headers, open_producer
-from z0.log.producers import Producers
 from z0.names import FACTS
 
 logger = logging.getLogger(__name__)
@@ -124,29 +123,26 @@ class KafkaLog:
     def __init__(self, servers: str, topic: str = FACTS) -> None:
         self._servers = servers
         self.topic = topic
-        self._producers = Producers(partial(connect_producer, servers, topic))
+        self._producer: BatchProducer | None = None
         self._pace = Pace()
         self._asker: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
-        """Connect the first producer, and a consumer for questions: a claim asks several, and connecting takes its time."""
-        await self._producers.start()
+        """Connect the producer, and a consumer for questions: a claim asks several, and connecting takes its time."""
+        self._producer = await connect_producer(self._servers, self.topic)
         self._asker = new_reader(self._servers)
         await start_client(self._asker)
 
     async def stop(self) -> None:
         """Disconnect; what was sent and not acked is void or valid, the next claim tells."""
-        await self._producers.stop()
+        if self._producer is not None:
+            await self._producer.stop()
         if self._asker is not None:
             await self._asker.stop()
 
     async def writer(self, partition: int) -> KafkaWriter:
-        producer = await self._producers.next_of(partition)
-        return KafkaWriter(producer, TopicPartition(self.topic, partition), self._pace)
-
-    def release(self, partition: int) -> None:
-        """The partition was given up: its producer may go when no other partition uses it."""
-        self._producers.release(partition)
+        assert self._producer is not None, "started"
+        return KafkaWriter(self._producer, TopicPartition(self.topic, partition), self._pace)
 
     async def read(self, partition: int, start: int, end: int) -> AsyncIterator[list[Record]]:
         if start >= end:

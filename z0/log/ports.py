@@ -60,7 +60,7 @@ class Log(Protocol):
     """The fact log: one partition has many readers, and one writer per epoch."""
 
     async def writer(self, partition: int) -> Writer:
-        """A writer on a producer that no dead epoch of this partition has used."""
+        """A writer for one epoch. What another has appended may land late: the validity rule tells, not the writer."""
         ...
 
     def read(self, partition: int, start: int, end: int) -> AsyncIterator[list[Record]]:

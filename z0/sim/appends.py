@@ -58,9 +58,6 @@ class SimLog:
         await self._machine.trip()
         return 0, len(self._machine.cluster.broker.commands[partition])
 
-    def release(self, partition: int) -> None:
-        """Producers cost nothing here."""
-
     async def offset_at(self, partition: int, timestamp_ms: int) -> int:
         log = self._machine.cluster.broker.facts[partition]
         return next((record.offset for record in log if record.timestamp_ms >= timestamp_ms), len(log))
