@@ -17,6 +17,7 @@ from z0.log.validity import Standing
 from z0.names import CLAIM_KEY
 
 LANDED = (Fault.LOSE_ACK, Fault.UNKNOWN_OFFSET)
+FOR_EVER = 10**9  # failures
 LOST = (Fault.LOSE_BATCH, Fault.ZOMBIE_BEFORE, Fault.DELAY)
 
 
@@ -138,6 +139,28 @@ async def test_a_failed_snapshot_holds_the_floor_and_the_next_pass_tries_again()
         await world.again()
         assert (await world.view()).budgets["USD"].available == "10"
         await world.check()
+
+
+async def test_while_no_snapshot_can_be_written_memory_holds_no_more_than_the_working_set() -> None:
+    """A broker may be away for minutes, and only for the changelogs: those who ask about others wait until theirs are written."""
+    async with World(limits=Limits(live_entities_max=40, snapshot_interval_ms=1_000)) as world:
+        world.snapshots.failures = FOR_EVER
+        asking = asyncio.ensure_future(_open_accounts(world, groups=40, size=10))
+        await world.until(lambda: world.snapshots.failures < FOR_EVER - 200, world.snapshots.failed)
+        assert 40 <= len(world.engine._working) < 40 + 10
+        assert not asking.done()
+        world.snapshots.failures = 0
+        await asking
+        await world.stop()
+        await world.again()
+        await world.check()
+
+
+async def _open_accounts(world: World, groups: int, size: int) -> None:
+    for group in range(groups):
+        ledgers = [f"account_acct_{group}-{n}-0" for n in range(size)]
+        answers = await world.ask(*(create(ledger=ledger) for ledger in ledgers))
+        assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
 
 
 async def test_a_claim_repeats_the_floor_that_its_worker_started_from() -> None:

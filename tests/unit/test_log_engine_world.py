@@ -118,6 +118,7 @@ class FailingSnapshots(MemorySnapshots):
     def __init__(self) -> None:
         super().__init__()
         self.failures = 0
+        self.failed = asyncio.Event()
         self.claim_failures = 0
         self.gate: asyncio.Event | None = None
         self.floors: list[Floor] = []
@@ -132,6 +133,7 @@ class FailingSnapshots(MemorySnapshots):
     async def save(self, partition: int, epoch: int, snapshots: Mapping[str, LedgerSnapshot]) -> None:
         if self.failures:
             self.failures -= 1
+            self.failed.set()
             raise TimeoutError("a snapshot was not acked")
         if self.gate is not None:
             await self.gate.wait()

@@ -71,6 +71,22 @@ async def test_an_entity_whose_snapshot_is_under_way_stays_in_memory() -> None:
         await world.check()
 
 
+async def test_a_set_that_fills_is_not_written_again_at_once_when_that_failed() -> None:
+    """Half of it, over and over, would keep the worker from its work; the next pass comes at its time."""
+    snapshots = FailingSnapshots()
+    working = WorkingSet(0, snapshots, live_entities_max=2)
+    working.get_or_new(account(1))
+    working.dirty[account(1)] = None
+    snapshotter = Snapshotter(0, 0, snapshots=snapshots, working=working, interval_ms=1_000)
+    snapshots.failures = 1
+    assert snapshotter.due_in_ms(0) == 0
+    await snapshotter.finish(Floor(1))
+    assert snapshotter.due_in_ms(0) == 1_000
+    await snapshotter.finish(Floor(1))
+    working.dirty[account(1)] = None
+    assert snapshotter.due_in_ms(0) == 0
+
+
 async def test_a_small_working_set_decides_what_a_large_one_decides() -> None:
     """Letting go and loading again is invisible."""
     async with World(limits=Limits(live_entities_max=3, snapshot_interval_ms=1)) as world:

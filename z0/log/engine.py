@@ -275,6 +275,9 @@ class PartitionEngine:
     async def _serve(self) -> None:
         assert self._decider is not None, "serving"
         while not self._stopping:
+            if self._working.is_crowded:
+                await self._make_room()
+                continue
             has_work = self._has_work()  # once: a clock that is set back between two looks would leave a round in flight
             if self._in_flight is not None and (self._in_flight.is_acked or not has_work):
                 await self._settle()
@@ -286,12 +289,16 @@ class PartitionEngine:
             if self._snapshot_due():
                 await self._settle()
                 self._snapshot()
-            elif self._working.is_crowded:  # more is new than may be: those who ask wait until it is written
-                await self._settle()
-                await self._write_everything()
         await self._settle()
         self._write_index()
         await self._write_everything()
+
+    async def _make_room(self) -> None:
+        """More is new than may be: those who ask wait until it is written, and a broker that refuses it has a pause."""
+        await self._settle()
+        await self._write_everything()
+        if self._working.is_crowded:
+            await asyncio.sleep(self._limits.reclaim_pause_s)
 
     async def _idle(self) -> bool:
         """Until something comes, or it is time for a snapshot, or for what the index is owed; whether it is one of these."""

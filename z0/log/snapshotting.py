@@ -37,6 +37,7 @@ class Snapshotter:
         self._step = STEP_ENTITIES_MAX
         self._written: dict[str, asyncio.Future[None]] = {}
         self._last = Floor()
+        self._has_failed = False  # the pass before: what a broker refuses at once is not tried again at once
         self._closing: asyncio.Task[None] | None = None
         self.wake: Callable[[], None] = lambda: None
 
@@ -44,7 +45,7 @@ class Snapshotter:
         """Milliseconds until `step` should be called; 0 or less: now."""
         if self._closing is not None and not self._closing.done():
             return self._interval_ms
-        if self._candidate is None and self._working.is_filling:
+        if self._candidate is None and self._working.is_filling and not self._has_failed:
             return 0
         if self._next_ms is None:  # partitions are taken together: their passes must not all come at once
             self._next_ms = alive_ms + self._interval_ms + self._interval_ms * (self._partition % SPREAD) // SPREAD
@@ -111,8 +112,10 @@ class Snapshotter:
                     raise result
             await self._snapshots.save_floor(self._partition, self._epoch, candidate)
             self._last = candidate
+            self._has_failed = False
         except Exception as error:  # the floor stays: the entities are dirty again and the next pass tries them
             logger.warning("partition %d: a snapshot failed, the floor stays at %s: %r", self._partition, self._last, error)
+            self._has_failed = True
             self._working.dirty.update(dict.fromkeys(written))
         finally:
             self._working.saving.clear()
