@@ -40,6 +40,7 @@ class Callers:
         self.producer: AIOKafkaProducer = new_producer(config.kafka_servers)
         self._holds: dict[str, list[str]] = {account: [] for account in self.accounts}
         self._number = 0
+        self._going_on: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         await self.ledger.__aenter__()
@@ -47,6 +48,9 @@ class Callers:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for caller in self._going_on:  # where a test fails, what they say of a closed producer would hide what failed first
+            caller.cancel()
+        await asyncio.gather(*self._going_on, return_exceptions=True)
         await self.producer.stop()
         await self.ledger.__aexit__(kind, error, trace)
 
@@ -88,7 +92,8 @@ class Callers:
         """Ask until the event is set and every answer has come."""
         callers = [self._at_the_direct_door(until_done) for _ in range(GROUP)] if "direct" in doors else []
         callers += [self._at_the_kafka_door(until_done)] if "kafka" in doors else []
-        await asyncio.gather(*callers)
+        self._going_on += [asyncio.create_task(caller) for caller in callers]
+        await asyncio.gather(*self._going_on)
 
     async def _at_the_direct_door(self, until_done: asyncio.Event) -> None:
         while not until_done.is_set():
