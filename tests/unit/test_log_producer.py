@@ -3,15 +3,14 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import Callable
 from io import BytesIO
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import (
     KafkaConnectionError,
+    KafkaTimeoutError,
     MessageSizeTooLargeError,
     NotLeaderForPartitionError,
     OutOfOrderSequenceNumber,
@@ -21,101 +20,16 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.api import RequestHeader_v1
 from aiokafka.protocol.produce import ProduceRequest_v7, ProduceResponse_v7
-from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.memory_records import MemoryRecords
 
+from tests.unit.producer_world import TIME_MS, TOPIC, Broker, at, numbers, producer_of, records_of, sequence_of
 from z0.errors import Unreachable
+from z0.log import kafka as kafka_module
 from z0.log import producer as module
 from z0.log.kafka import KafkaLog, KafkaOutbox
 from z0.log.ports import Appended, Message
-from z0.log.produce_request import BatchesLanded, Landed, ProduceBatches
+from z0.log.produce_request import BatchesLanded, ProduceBatches
 from z0.log.producer import RECORDS_BYTES_MAX, BatchProducer
-
-TOPIC = "facts"
-TIME_MS = 1_700_000_000_000
-
-
-def at(partition: int) -> TopicPartition:
-    """A partition of the one topic."""
-    return TopicPartition(TOPIC, partition)
-
-
-class Broker:
-    """Stands for aiokafka's client: takes requests, answers as it is told, refuses for a while as it is told."""
-
-    def __init__(self) -> None:
-        self.cluster = self
-        self.leaders: dict[int, int | None] = {}
-        self.requests: list[tuple[int, list[tuple[TopicPartition, bytes]]]] = []
-        self.refusals: list[Exception | dict[int, type[Exception]]] = []
-        self.updates = 0
-        self.on_update: Callable[[], None] = lambda: None
-        self.ends: dict[TopicPartition, int] = {}
-        self.ids_given = 0
-        self._sync_task: str | None = None
-        self.closed = False
-
-    def get_random_node(self) -> int:
-        return 1
-
-    def leader_for_partition(self, partition: TopicPartition) -> int | None:
-        return self.leaders.get(partition.partition, 1)
-
-    async def force_metadata_update(self) -> bool:
-        self.updates += 1
-        self.on_update()
-        return True
-
-    async def send(self, node: int, request: Any) -> Any:
-        if isinstance(request, InitProducerIdRequest):
-            return self._give_id()
-        self.requests.append((node, list(request._batches)))
-        refusal = self.refusals.pop(0) if self.refusals else {}
-        await asyncio.sleep(0)
-        if isinstance(refusal, Exception):
-            raise refusal
-        landed = {}
-        for where, content in request._batches:
-            error: Any = refusal.get(where.partition)
-            offset = self.ends.get(where, 0)
-            if error is None:
-                self.ends[where] = offset + records_of(content)
-            landed[where] = Landed(error.errno, -1, -1) if error else Landed(0, offset, TIME_MS)
-        return BatchesLanded(landed)
-
-    def _give_id(self) -> Any:
-        refusal: Any = self.refusals.pop(0) if self.refusals else None
-        self.ids_given += refusal is None
-        return SimpleNamespace(error_code=refusal.errno if refusal else 0, producer_id=100 + self.ids_given, producer_epoch=0)
-
-    async def close(self) -> None:
-        self.closed = True
-
-
-def records_of(content: bytes) -> int:
-    """How many records a batch has."""
-    batch = MemoryRecords(bytes(content)).next_batch()
-    return sum(1 for _ in batch)
-
-
-def sequence_of(content: bytes) -> int:
-    """The sequence number of a batch's first record."""
-    return int.from_bytes(content[53:57], "big")
-
-
-def epoch_of(content: bytes) -> int:
-    """The producer epoch of a batch."""
-    return int.from_bytes(content[51:53], "big")
-
-
-def producer_of(content: bytes) -> int:
-    """The producer id of a batch."""
-    return int.from_bytes(content[43:51], "big")
-
-
-def numbers(broker: Broker) -> list[tuple[int, int]]:
-    """(producer epoch, sequence number) of every batch in the order of the requests."""
-    return [(epoch_of(content), sequence_of(content)) for _, batches in broker.requests for _, content in batches]
 
 
 @pytest.fixture
@@ -515,6 +429,45 @@ async def test_who_stopped_waiting_is_left_alone(producer: BatchProducer) -> Non
     ack = producer.append(at(0), [(b"k", b"v")])
     ack.cancel()
     assert (await producer.append(at(0), [(b"k", b"v")])).base_offset == 1
+
+
+async def test_after_a_question_without_an_answer_the_next_goes_another_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiokafka's consumer goes on asking a leader that stands still, for as long as its metadata is young: five minutes."""
+    opened: list[Asker] = []
+
+    def new_reader(servers: str, **settings: Any) -> Asker:
+        opened.append(Asker(answers=bool(opened)))
+        return opened[-1]
+
+    monkeypatch.setattr(kafka_module, "new_reader", new_reader)
+    log = KafkaLog("nowhere")
+    log._producer, log._asker = Asker(answers=True), new_reader("nowhere")  # type: ignore[assignment]
+    with pytest.raises(Unreachable):
+        await log.bounds(0)
+    assert [await log.bounds(0), await log.bounds(0)] == [(3, 3), (3, 3)]
+    await log.stop()
+    assert [asker.stopped for asker in opened] == [True, True]
+
+
+class Asker:
+    """Stands for a consumer that is asked for offsets."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self.answers = answers
+        self.stopped = False
+
+    async def start(self) -> None:
+        """It is connected."""
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+    async def end_offsets(self, asked: list[TopicPartition]) -> dict[TopicPartition, int]:
+        if not self.answers:
+            raise KafkaTimeoutError
+        return dict.fromkeys(asked, 3)
+
+    beginning_offsets = end_offsets
 
 
 async def test_without_a_broker_a_worker_hears_what_to_do() -> None:

@@ -56,6 +56,11 @@ def new_reader(servers: str, *topics: str, **settings: Any) -> AIOKafkaConsumer:
     )
 
 
+def _new_asker(servers: str) -> AIOKafkaConsumer:
+    """For questions of a claim, which need not wait longer than for its batches."""
+    return new_reader(servers, request_timeout_ms=REQUEST_TIMEOUT_MS)
+
+
 async def start_client(client: Any) -> None:
     """
     Start a producer, consumer or admin client; one that cannot connect is closed again.
@@ -130,7 +135,7 @@ class KafkaLog:
     async def start(self) -> None:
         """Connect the producer, and a consumer for questions: a claim asks several, and connecting takes its time."""
         self._producer = await connect_producer(self._servers, self.topic)
-        self._asker = new_reader(self._servers)
+        self._asker = _new_asker(self._servers)
         await start_client(self._asker)
 
     async def stop(self) -> None:
@@ -196,12 +201,17 @@ class KafkaLog:
         Raises:
             Unreachable: Kafka does not answer.
         """
-        consumer = self._asker or new_reader(self._servers)
+        is_new = self._asker is None
+        consumer = self._asker or _new_asker(self._servers)
         try:
-            if consumer is not self._asker:
+            if is_new:
                 await start_client(consumer)
             yield consumer
+            if is_new and self._producer is not None:
+                self._asker = self._asker or consumer
         except KafkaError as error:
+            # A leader that stands still: aiokafka gives the question up before the request, and learns of no other leader by it.
+            self._asker = None
             raise _unreachable(error) from error
         finally:
             if consumer is not self._asker:
