@@ -1,4 +1,4 @@
-"""Brokers that die: the leader of a partition among three, and the only one for 20 seconds."""
+"""Brokers that die, or stand still: the leader of a partition among three, and the only one for 20 seconds."""
 
 import asyncio
 import signal
@@ -14,7 +14,7 @@ from tests.faults.conftest import brokers
 from z0 import stack as local
 from z0.config import Config
 from z0.log.kafka import start_client
-from z0.names import FACTS
+from z0.names import FACTS, FAUST_APP
 from z0.stack import layout, supervise
 from z0.stack.kafka import node_name
 
@@ -49,6 +49,17 @@ async def leaders(config: Config) -> dict[int, int]:
         await admin.close()
 
 
+async def leader_only(config: Config) -> int:
+    """A broker that leads a partition and does not look after the workers' group: else they wait for the group's word, too."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=config.kafka_servers)
+    await start_client(admin)
+    try:
+        coordinator = await admin.find_coordinator(FAUST_APP)
+    finally:
+        await admin.close()
+    return next(leader for leader in (await leaders(config)).values() if leader != coordinator)
+
+
 async def test_killing_the_leader_of_a_partition_under_load_loses_nothing(three: Config, replicated: Cluster) -> None:
     """Twice: first the leader of partition 0, then, when that broker is back, whoever leads partition 1."""
     worker = replicated.start(1)
@@ -62,6 +73,28 @@ async def test_killing_the_leader_of_a_partition_under_load_loses_nothing(three:
             leader = (await leaders(three))[partition]
             local.kill(three, node_name(leader), signal.SIGKILL)
             await callers.heard(100)
+        done.set()
+        await asking
+        await callers.settled()
+    assert worker.process.poll() is None, worker.tail()
+
+
+async def test_a_leader_that_stands_still_is_left_and_what_it_reads_later_counts_once(three: Config, replicated: Cluster) -> None:
+    """It takes connections and answers nothing; what its clients gave up meanwhile is in its sockets when it goes on."""
+    worker = replicated.start(1)
+    async with Callers(replicated.config) as callers:
+        await replicated.serving(callers.ledger, worker)
+        await callers.open_accounts()
+        done = asyncio.Event()
+        asking = asyncio.create_task(callers.go_on(done, doors=("direct",)))
+        await callers.heard(50)
+        still = node_name(await leader_only(three))
+        local.kill(three, still, signal.SIGSTOP)
+        try:
+            await callers.heard(100)
+        finally:
+            local.kill(three, still, signal.SIGCONT)
+        await callers.heard(100)
         done.set()
         await asking
         await callers.settled()
