@@ -1,18 +1,16 @@
 """What every test shares: the real stack, started once for the run, and a clean environment. Skips of stack tests fail in CI."""
 
 import os
-import random
-import socket
 from collections.abc import Generator, Iterator
 
 import pytest
 
 from z0 import compiled
 from z0 import stack as local
+from z0.bench import cluster
 from z0.config import Config, from_env
 
-PORTS = ("kafka_port", "kafka_controller_port", "postgres_port", "clickhouse_port", "api_port", "door_port")
-S3_PORTS = 10  # the S3 server takes the nine ports above its own
+PORTS = ("kafka_port", "kafka_controller_port", "postgres_port", "clickhouse_port", "s3_port", "api_port", "door_port")
 GIVEN = ("Z0_KAFKA", "Z0_POSTGRES", "Z0_CLICKHOUSE", "Z0_S3")
 
 
@@ -63,21 +61,5 @@ def stack(tmp_path_factory: pytest.TempPathFactory, _clean_environment: None) ->
 
 
 def free_ports() -> dict[str, int]:
-    """Free ports: any for most, and ten in a row for S3."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
-    ports = {name: s.getsockname()[1] for name, s in zip(PORTS, sockets, strict=True)}
-    for s in sockets:
-        s.close()
-    return {**ports, "s3_port": _ten_in_a_row(set(ports.values()))}
-
-
-def _ten_in_a_row(taken: set[int]) -> int:
-    while True:
-        first = random.randrange(20_000, 30_000)
-        if not taken & set(range(first, first + S3_PORTS)) and all(_is_free(first + n) for n in range(S3_PORTS)):
-            return first
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+    """A free port for each setting of one."""
+    return dict(zip(PORTS, cluster.free_ports(len(PORTS)), strict=True))

@@ -9,12 +9,12 @@ T = TypeVar("T")
 PAUSE_S = 0.05
 
 
-async def until(condition: Callable[[], Awaitable[T | None]], what: str, seconds: float = 30.0) -> T:
-    """The first true value of a condition; an assertion that names what did not happen otherwise."""
+async def until(condition: Callable[[], Awaitable[T | None]], what: str | Callable[[], str], seconds: float = 30.0) -> T:
+    """The first true value of a condition; an assertion that names what did not happen otherwise (asked for it then)."""
     deadline = time.monotonic() + seconds
     while True:
         value = await condition()
         if value:
             return value
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what if isinstance(what, str) else what()}"
         await asyncio.sleep(PAUSE_S)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -57,7 +58,7 @@ class Worker:
         async def code() -> tuple[int] | None:
             return (self.process.poll() or 0,) if self.process.poll() is not None else None
 
-        return (await until(code, f"the end of {self.config.worker_id}\n{self.tail()}", STARTS_S))[0]
+        return (await until(code, lambda: f"the end of {self.config.worker_id}\n{self.tail()}", STARTS_S))[0]
 
     def tail(self) -> str:
         """The end of its log."""
@@ -86,11 +87,13 @@ class Cluster:
         names, older = {worker.config.worker_id for worker in workers}, more_than or {}
 
         async def so() -> bool:
+            dead = [worker for worker in workers if worker.process.poll() is not None]
+            assert not dead, f"{dead[0].config.worker_id} ended with {dead[0].process.returncode}\n{dead[0].tail()}"
             owners = ledger.owners()
             fresh = all(owner.epoch > older.get(partition, -1) for partition, owner in owners.items())
             return ledger.is_ready() and fresh and {owner.worker for owner in owners.values()} == names
 
-        await until(so, f"{names} serve every partition:\n" + "\n".join(w.tail() for w in workers), STARTS_S)
+        await until(so, lambda: _not_serving(ledger, names, workers), STARTS_S)
 
     def close(self) -> None:
         """End every worker."""
@@ -98,6 +101,10 @@ class Cluster:
             if worker.process.poll() is None:
                 worker.wake()
             stop(worker.process)
+
+
+def _not_serving(ledger: DirectLedger, names: set[str], workers: Sequence[Worker]) -> str:
+    return f"{names} serve every partition: {ledger.owners()}\n" + "\n".join(worker.tail() for worker in workers)
 
 
 def epochs(ledger: DirectLedger) -> dict[int, int]:

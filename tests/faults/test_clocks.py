@@ -26,7 +26,7 @@ async def test_a_worker_an_hour_ahead_serves_nothing_until_its_clock_is_set(clus
         async def refused() -> bool:
             return worker.says("set the clock")
 
-        await until(refused, f"the clock noticed:\n{worker.tail()}", 90)
+        await until(refused, lambda: f"the clock noticed:\n{worker.tail()}", 90)
         assert not callers.ledger.owners()
         ahead.write_text("0")
         await cluster.serving(callers.ledger, worker)
@@ -54,7 +54,7 @@ async def test_a_clock_that_is_set_an_hour_off_while_it_serves_gets_into_no_fact
         async def noticed() -> bool:
             return worker.says("clock was moved by") and worker.says("set the clock")
 
-        await until(noticed, f"the clock noticed:\n{worker.tail()}", 90)
+        await until(noticed, lambda: f"the clock noticed:\n{worker.tail()}", 90)
         ahead.write_text("0")
         await callers.heard(100)
         done.set()

@@ -81,7 +81,7 @@ async def said(worker: Worker, text: str, seconds: float = 60.0) -> None:
     async def so() -> bool:
         return worker.says(text)
 
-    await until(so, f"{text!r} in its log:\n{worker.tail()}", seconds)
+    await until(so, lambda: f"{text!r} in its log:\n{worker.tail()}", seconds)
 
 
 @pytest.mark.faults

@@ -3,12 +3,14 @@ A Kafka, and a worker, for one measurement. Owns: their folder, their ports, the
 """
 
 import asyncio
+import random
 import socket
 import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 
 from z0 import stack
@@ -23,16 +25,30 @@ from z0.stack.kafka import jars
 from z0.stack.programs import environment, worker_config
 
 READY_TIMEOUT_S = 60.0
+PORTS_FROM, PORTS_TO = 20_000, 32_000  # Linux gives ports from 32,768 on to connections
+PORTS_IN_A_ROW = 10
 PORTS = ("kafka_port", "kafka_controller_port", "postgres_port", "api_port", "door_port")
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+    """
+    Ports that nobody has now, nor the nine above each: several workers, brokers, and the S3 server take those.
+
+    None of those that the system gives to connections: one would have it between this look and the server's start.
+    """
+    firsts = range(PORTS_FROM, PORTS_TO, PORTS_IN_A_ROW)
+    free = (first for first in random.sample(firsts, len(firsts)) if all(_is_free(first + n) for n in range(PORTS_IN_A_ROW)))
+    return list(islice(free, count))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: what ended a moment ago is no hindrance
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def own_kafka() -> AbstractContextManager[Config]:
