@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from tests.unit.test_log_world import LEDGER, NOW, OTHER, TENANT, Bench, add, create, deduct, note, read, reserve
+from tests.unit.test_log_world import FAR, LEDGER, NOW, OTHER, TENANT, Bench, add, create, deduct, note, read, reserve
 from z0.codec import encode_command
 from z0.domain.commands import (
     TIMESTAMP_MAX,
@@ -137,10 +137,11 @@ CASES = [
     Case(DONE, charge("x", source=proof(LEDGER, 3)), Outcome.SOURCE_INVALID, None, REFUSED),
     Case(DONE, charge("x", timestamp=NOW - 5), A, "9", "charge"),
     Case(DONE, charge("x", timestamp=NOW - 6), Outcome.SOURCE_LATER, None, REFUSED),
-    Case(DONE, charge("x", source_id=f"{OTHER}.9"), Outcome.SOURCE_INVALID, None, REFUSED),
-    Case(DONE, charge("x", source_id=f"{OTHER}.9", source=proof(OTHER, 8)), Outcome.SOURCE_INVALID, None, REFUSED),
-    Case(DONE, charge("x", source_id=f"{OTHER}.9", source=proof(OTHER, 9, "no")), Outcome.SOURCE_INVALID, None, REFUSED),
-    Case(DONE, charge("x", source_id=f"{OTHER}.9", source=proof(OTHER, 9)), A, "9", "charge"),
+    Case(DONE, charge("x", source_id=f"{FAR}.9"), Outcome.SOURCE_INVALID, None, REFUSED),
+    Case(DONE, charge("x", source_id=f"{FAR}.9", source=proof(FAR, 8)), Outcome.SOURCE_INVALID, None, REFUSED),
+    Case(DONE, charge("x", source_id=f"{FAR}.9", source=proof(FAR, 9, "no")), Outcome.SOURCE_INVALID, None, REFUSED),
+    Case(DONE, charge("x", source_id=f"{FAR}.9", source=proof(FAR, 9)), A, "9", "charge"),
+    Case(DONE, charge("x", source_id=f"{OTHER}.9", source=proof(OTHER, 9)), Outcome.SOURCE_INVALID, None, REFUSED),
     Case(DONE, charge("x", "3", subtype="incurred"), A, "7", "charge/incurred"),
     Case(DONE, charge("x", subtype="pending"), Outcome.RESERVED_FACT_TYPE, None, REFUSED),
     Case(OWED, settle("x", "pending"), A, None, "charge/pending"),

@@ -25,8 +25,9 @@ from tests.unit.test_domain_eligibility import (
     seen,
     view,
 )
-from tests.unit.test_log_world import LEDGER, NOW, OTHER, TENANT, add, create, deduct, note, reserve
+from tests.unit.test_log_world import FAR, LEDGER, NOW, OTHER, TENANT, Bench, add, create, deduct, note, reserve
 from z0.domain.answer import LimitView
+from z0.domain.appending import SURELY_KEPT_MS
 from z0.domain.commands import Append, Command, RevokeAccess, Settle
 from z0.domain.facts import ConfigType, Source
 from z0.domain.money import UNITS_MAX, format_amount
@@ -358,9 +359,9 @@ def test_a_cause_of_another_ledger_of_this_partition_is_looked_up_whatever_proof
 def test_a_proof_that_names_another_ledger_than_its_id_does_not_fit() -> None:
     """Id and seq alone would leave it to be found later."""
     bench = bench_with()
-    named = f"{OTHER}.9"
+    named = f"{FAR}.9"
     charge: dict[str, Any] = {"type": "charge", "amount": "1", "currency": "USD", "source_id": named} | _base
-    for ledger, outcome in (("account_acct_8", Outcome.SOURCE_INVALID), (OTHER, A)):
+    for ledger, outcome in (("account_acct_8", Outcome.SOURCE_INVALID), (FAR, A)):
         assert bench.one(Append(id=name(), source=Source(named, ledger, 9, "0a" * 32), **charge)).outcome is outcome
 
 
@@ -375,6 +376,48 @@ def test_a_forgotten_cause_of_the_own_ledger_needs_a_proof() -> None:
     assert bench.one(Append(id=name(), **charge)).outcome is Outcome.SOURCE_INVALID
     assert msgspec.json.decode(bench.last.data)["rule"] == "source.exists"
     assert bench.one(Append(id=name(), source=Source(f"{LEDGER}.3", LEDGER, 3, known), **charge)).outcome is A
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_what_another_ledger_of_this_partition_cannot_have_is_no_cause_whatever_proof_comes(is_away: bool) -> None:
+    """Its state says so, in memory or not: no such ledger or another tenant's, not that long, too young, or another head."""
+    strange = "account_acct_8"
+    opening = (create("c2", OTHER), note("n2", OTHER), create("c3", strange, tenant="tenant_2"))
+    bench = bench_with(opening=opening)
+    head = next(fact.hash for fact in bench.facts if fact.id == f"{OTHER}.2")
+    if is_away:
+        await bench.let_go()
+
+    def charged(ledger: str, seq: int, digest: str = "0a" * 32) -> tuple[Outcome, str]:
+        named = f"{ledger}.{seq}"
+        proof = Source(named, ledger, seq, digest)
+        charge = Append(id=name(), type="charge", amount="1", currency="USD", source_id=named, source=proof, **_base)
+        answer = bench.one(charge)
+        return answer.outcome, str(answer.detail)
+
+    none = (Outcome.SOURCE_INVALID, "there is no such ledger")
+    assert charged("account_acct_nobody", 2) == none
+    assert charged(strange, 1) == none
+    assert charged(OTHER, 3) == (Outcome.SOURCE_INVALID, "the ledger is not that long")
+    young = (Outcome.SOURCE_INVALID, "no outcome of that id on that ledger")
+    assert charged(OTHER, 2, head) == young
+    bench.now += SURELY_KEPT_MS + 1
+    assert charged(OTHER, 1) == young  # its creation
+    assert charged(OTHER, 2) == (Outcome.SOURCE_INVALID, "the proof's hash is not the fact's")
+    assert charged(OTHER, 2, head) == (A, "None")
+    assert bench.last.source == Source(f"{OTHER}.2", OTHER, 2, head, checked=False)
+
+
+async def test_a_look_at_another_ledger_takes_nothing_from_memory_that_is_about_to_be_written_on() -> None:
+    """With room for one ledger: what was decided on the charged one is what it is decided on next."""
+    bench = Bench(live_entities_max=1)
+    bench.decide(create(), add("a1"), create("c2", OTHER), note("n2", OTHER))
+    await bench.let_go()
+    named = f"{OTHER}.9"
+    proof = Source(named, OTHER, 9, "0a" * 32)
+    charge = Append(id="x", type="charge", amount="1", currency="USD", source_id=named, source=proof, **_base)
+    answers = bench.decide(charge, deduct("d1"))
+    assert [(answer.outcome, answer.seq) for answer in answers] == [(Outcome.SOURCE_INVALID, 3), (A, 4)]
 
 
 def test_a_charge_that_is_spent_at_once_needs_no_place_among_the_unsettled() -> None:

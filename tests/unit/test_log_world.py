@@ -35,6 +35,7 @@ NOW: Final = 1_800_000_000_000
 TENANT: Final = "tenant_1"
 LEDGER: Final = "account_acct_1"
 OTHER: Final = "account_acct_2"
+FAR: Final = "asset_asset_1"  # never on the bench's partition
 
 Commands = Sequence[Command]
 
@@ -159,10 +160,15 @@ class Bench:
             working=self.working,
             index=self.index,
             policies=self.policies,
-            partition_of=lambda ledger_id: (int(ledger_id[-1]) if ledger_id[-1].isdigit() else 0) % self.partitions,
+            partition_of=self._partition_of,
             applied=-1,
             batch_time_ms=0,
         )
+
+    def _partition_of(self, ledger_id: str) -> int:
+        if ledger_id == FAR:
+            return 1
+        return (int(ledger_id[-1]) if ledger_id[-1].isdigit() else 0) % self.partitions
 
     async def let_go(self) -> None:
         """Write every snapshot and begin with an empty memory."""

@@ -44,7 +44,7 @@ from z0.receipts.ports import Stored
 
 DAY = 24 * 3_600_000
 OTHER = "account_acct_2"
-ASSET = "asset_asset_1"
+ASSET = "asset_asset_2"
 PRICES = {"currency": "USD", "prices": {"call": "0.5"}, "min_amount": "0.1", "max_amount": "9"}
 
 
@@ -169,6 +169,18 @@ async def test_what_a_ledger_can_say_of_a_fact_of_its_own_that_was_forgotten_is_
     assert _named(told, outcome.seq, "0" * 64) is Outcome.ACCEPTED
     assert told.bench.last.source == Source(outcome.id, LEDGER, outcome.seq, "0" * 64, checked=False)
     await sound(told.bench)
+
+
+async def test_what_another_ledger_of_the_partition_said_of_a_fact_it_cannot_have_is_taken_from_the_record() -> None:
+    """Its state of then is not here: the receipt says what it believes, and comes to the same bytes."""
+    told = opened()
+    named = f"{ASSET}.7"
+    usd = {"amount": "1", "currency": "USD"}
+    given: dict[str, Any] = {"type": "cost", "source_id": named, "source": Source(named, ASSET, 7, "0a" * 32)} | usd
+    assert told.ask(Append, **given) is Outcome.SOURCE_INVALID
+    [receipt] = [receipt for receipt in await sound(told.bench) if receipt.rule is not None]
+    assert receipt.rule == "source.exists"
+    assert receipt.taken_from_record == ["what is wrong with the fact in source_id: from its ledger"]
 
 
 def test_a_fact_is_surely_kept_for_less_than_the_index_keeps_it() -> None:

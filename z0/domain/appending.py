@@ -2,8 +2,8 @@
 Facts that callers append. Owns: which types they may write, which need a cause, and tenants' own invariants.
 
 A charge names an existing outcome and is not earlier than it; a cost names an invocation (zero cost is still recorded). What
-this partition has of the named fact was looked up before. Of the ledger's own facts it has all that may be named, unless they are
-older than the index: then the state says what it can. A proof of any other is checked for form, and by reconciliation.
+this partition has of the named fact was looked up before. Of its own ledgers' facts it has all that may be named, unless they are
+older than the index: then that ledger's state says what it can. A proof of any other is checked for form, and by reconciliation.
 """
 
 import re
@@ -25,8 +25,8 @@ from z0.domain.state import LedgerState
 CAUSES: Final = {FactType.CHARGE: FactType.OUTCOME, FactType.COST: FactType.INVOCATION}
 # Facts that others may name: the engine keeps a reference of each.
 NAMED_TYPES: Final = frozenset(CAUSES.values())
-# A fact of the ledger that is younger than this, and of a type that may be named, was looked up: a day less than the index keeps
-# references (`z0.log.entry.RETENTION_MS`), since the clocks of two workers may differ.
+# A fact of this partition that is younger than this, and of a type that may be named, was looked up: a day less than the index
+# keeps references (`z0.log.entry.RETENTION_MS`), since the clocks of two workers may differ.
 SURELY_KEPT_MS: Final = 34 * 24 * 3600 * 1000
 # Of all invariants of one fact: its bytes times their weights, a second at most (15 ns were measured for the worst schemas). What
 # would take longer is not asked, and nothing proves that it holds.
@@ -88,25 +88,30 @@ def source_of(state: LedgerState, command: Append, case: Case) -> Source | Refus
         return _invalid("form", "source_id is no fact id")
     ledger_id, seq = named
     proof = command.source
-    refusal = _refused_by_own(state, command, seq, case.now_ms) if ledger_id == command.ledger_id else None
+    is_own = ledger_id == command.ledger_id
+    refusal = refused_by_named(state, command, seq, case.now_ms) if is_own else case.unproven
     if refusal is not None:
         return refusal
     if proof is None or (proof.id, proof.ledger_id, proof.seq) != (command.source_id, ledger_id, seq):
-        return _invalid("proof", "another ledger's fact, or one of long ago, needs its id, ledger, seq and hash in `source`")
+        return _invalid("proof", "another partition's fact, or one of long ago, needs its id, ledger, seq and hash in `source`")
     if _HASH.fullmatch(proof.hash) is None:
         return _invalid("proof", "`source.hash` is no SHA-256 in hex")
     return Source(proof.id, ledger_id, seq, proof.hash, checked=False)
 
 
-def _refused_by_own(state: LedgerState, command: Append, seq: int, now_ms: int) -> Refusal | None:
-    """What the state knows of a fact of its own ledger that was not found: that there is none, or of another type, or hash."""
-    assert state.entity is not None, "unknown entities are refused before"
+def refused_by_named(state: LedgerState | None, command: Append, seq: int, now_ms: int) -> Refusal | None:
+    """
+    What the ledger in `source_id`, of this partition, knows of a fact that was not found: that there is none, or of another type
+    or hash. `state` is that ledger's, None where it has no facts. Another tenant's ledger is none.
+    """
+    if state is None or state.entity is None or state.entity.tenant_id != command.tenant_id:
+        return _invalid("exists", "there is no such ledger")
     if seq > state.seq:
         return _invalid("exists", "the ledger is not that long")
     # No fact is older than the ledger, and the newest is as old as the state says; the first is the ledger's creation.
     recorded_at = state.recorded_at if seq == state.seq else state.entity.created_at
     if seq == 1 or recorded_at > now_ms - SURELY_KEPT_MS or command.source is None:
-        return _invalid("exists", f"no {CAUSES[command.type]} of that id on this ledger")
+        return _invalid("exists", f"no {CAUSES[command.type]} of that id on that ledger")
     if seq == state.seq and command.source.hash != state.head_hash:
         return _invalid("hash", "the proof's hash is not the fact's")
     return None

@@ -39,7 +39,8 @@ class Case:
     What a decision knows beside state and command; the engine looked it up before.
 
     `units` is the command's amount in units of 1e-12, checked before; `now_ms` the batch's time; `reference` the fact in
-    `source_id`, where this partition has it; `refusal` what the copy of all configs says against the command.
+    `source_id`, where this partition has it; `refusal` what the copy of all configs says against the command; `unproven` what
+    another ledger of this partition says against the fact in `source_id`, which the partition does not have (any more).
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class Case:
         policy: Policy = NO_POLICY,
         reference: Reference | None = None,
         refusal: Refusal | None = None,
+        unproven: Refusal | None = None,
     ) -> None:
         self.units: Final = units
         self.now_ms: Final = now_ms
         self.policy: Final = policy
         self.reference: Final = reference
         self.refusal: Final = refusal
+        self.unproven: Final = unproven
 
 
 @final

@@ -12,14 +12,14 @@ from mypy_extensions import mypyc_attr
 
 from z0.codec import encode_fact, has_links
 from z0.domain.answer import Answer
-from z0.domain.appending import NAMED_TYPES
-from z0.domain.commands import Authorize, Check, Command, CreateEntity, PutConfig, Read
+from z0.domain.appending import NAMED_TYPES, refused_by_named
+from z0.domain.commands import Append, Authorize, Check, Command, CreateEntity, PutConfig, Read
 from z0.domain.decide import creation_draft, decide, look
 from z0.domain.draft import Case, Draft, Refusal, refusal_draft
 from z0.domain.expiry import expiry_drafts
 from z0.domain.facts import Cause, Reference
 from z0.domain.fold import apply
-from z0.domain.ids import parse_ledger_id
+from z0.domain.ids import parse_fact_id, parse_ledger_id
 from z0.domain.outcome import Kind, Outcome, kind
 from z0.domain.policy import NO_POLICY
 from z0.domain.record import Asked, Place, change_by, fact_of
@@ -290,7 +290,15 @@ class Decider:
         reference = None
         if ready.reference:
             reference = self._pending_references.get(ready.reference) or self._references.get(ready.reference)
-        return Case(ready.units, now, policy, reference, refusal)
+        unproven = self._unproven(command) if reference is None and ready.reference and type(command) is Append else None
+        return Case(ready.units, now, policy, reference, refusal, unproven)
+
+    def _unproven(self, command: Append) -> Refusal | None:
+        """What the ledger of a fact that was not found says against it: another one than the command's, of this partition."""
+        named = parse_fact_id(command.source_id) if command.source_id is not None else None
+        if named is None or named[0] == command.ledger_id or self._partition_of(named[0]) != self._partition:
+            return None
+        return refused_by_named(self._working.peek(named[0]), command, named[1], self.batch_time_ms)
 
     def _record(
         self,

@@ -46,6 +46,14 @@ class WorkingSet:
         state = self._live.get(ledger_id)
         return state if state is not None else self._load(ledger_id)
 
+    def peek(self, ledger_id: str) -> LedgerState | None:
+        """The same to look at, and not kept: it must not take the place of a state that a decision is about to write on."""
+        state = self._live.get(ledger_id)
+        if state is not None:
+            return state
+        snapshot = self._snapshots.load(self._partition, ledger_id) if parse_ledger_id(ledger_id) is not None else None
+        return restore(snapshot) if snapshot is not None else None
+
     def get_or_new(self, ledger_id: str) -> LedgerState:
         """The state of a ledger that is about to get a fact."""
         state = self.get(ledger_id)

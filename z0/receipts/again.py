@@ -100,15 +100,16 @@ def _attempts(state: LedgerState, fact: StoredFact, known: Known) -> Iterator[Ag
         checked = check_form(command)
         if checked.outcome is not None:
             continue  # a forged fact: nobody could have asked for it
-        for reference, taken in _references(command, fact, known):
-            yield _attempt(state, fact, command, Case(checked.units, fact.recorded_at, known.policy, reference), taken)
+        for reference, unproven, taken in _references(command, fact, known):
+            case = Case(checked.units, fact.recorded_at, known.policy, reference, unproven=unproven)
+            yield _attempt(state, fact, command, case, taken)
 
 
 def _attempt(state: LedgerState, fact: StoredFact, command: Command, case: Case, taken: tuple[str, ...]) -> Again:
     canonical = encode_command(command)
     digest = digest_of(canonical)
     refusal, more = _judged_by_copy(command, fact, case)
-    decision = decide(state, command, Case(case.units, case.now_ms, case.policy, case.reference, refusal))
+    decision = decide(state, command, Case(case.units, case.now_ms, case.policy, case.reference, refusal, case.unproven))
     assert decision is not None, "reads and checks leave no fact"
     outcome = Outcome.ACCEPTED
     if isinstance(decision, Refusal):
@@ -146,25 +147,42 @@ def _judged_config(command: PutConfig, fact: StoredFact, case: Case) -> tuple[Re
     return None, ("that it goes with the other configs: from the owner's copy of them",)
 
 
-def _references(command: Command, fact: StoredFact, known: Known) -> list[tuple[Reference | None, tuple[str, ...]]]:
+class _Looked(NamedTuple):
+    """What the partition may have known of the fact in `source_id`."""
+
+    reference: Reference | None = None
+    unproven: Refusal | None = None
+    taken: tuple[str, ...] = ()
+
+
+def _references(command: Command, fact: StoredFact, known: Known) -> list[_Looked]:
     """
-    What the partition may have had of the fact that a charge or cost names, the likeliest first.
+    What the partition may have known of the fact that a charge or cost names, the likeliest first.
 
     The ledger's own facts are at hand. Of another ledger's it depends on the partition: a fact says with `source.checked`.
     """
     wanted = CAUSES.get(command.type) if isinstance(command, Append) else None
     named = parse_fact_id(command.source_id) if command.source_id is not None else None
     if wanted is None or named is None or not isinstance(command, Append):
-        return [(None, ())]
+        return [_Looked()]
     if named[0] == command.ledger_id:
         own = known.references.get(named[1])
-        forgotten = (None, ("that the partition had forgotten the fact in source_id",) if own is not None else ())
-        return [(own, ()), forgotten] if own is not None else [forgotten]
+        if own is None:
+            return [_Looked()]
+        return [_Looked(own), _Looked(taken=("that the partition had forgotten the fact in source_id",))]
     if fact.source is not None and not fact.source.checked:
-        return [(None, ())]
+        return [_Looked()]
     proof = fact.source or command.source
     believed = Reference(wanted, 0, proof.hash if proof is not None else "")
     # A later rule's refusal says only that the fact in `source_id` passed: here, or by its proof.
-    found = [(known.elsewhere, ())] if known.elsewhere is not None else []
+    found = [_Looked(known.elsewhere)] if known.elsewhere is not None else []
     said = "that the fact in source_id is of the right type and time: from its partition"
-    return [*found, (None, ()), (believed, (said,))]
+    return [*found, _Looked(), _Looked(believed, taken=(said,)), *_refused_elsewhere(fact)]
+
+
+def _refused_elsewhere(fact: StoredFact) -> Iterator[_Looked]:
+    """What the ledger of the named fact said against it, where it is on the same partition: its state of then is not here."""
+    if fact.outcome == Outcome.SOURCE_INVALID:
+        data = _refused(fact.data)
+        refusal = Refusal(Outcome.SOURCE_INVALID, data.rule, fact.currency, data.detail)
+        yield _Looked(unproven=refusal, taken=("what is wrong with the fact in source_id: from its ledger",))
