@@ -60,6 +60,7 @@ class LedgerApp(faust.App):
     commands: CommandReader
     on_closed: Callable[[int], None] = staticmethod(lambda exit_code: None)
     engine_failed = False
+    is_up = False  # Faust does not call it a crash where its first start fails
 
     def _new_transport(self) -> Any:
         return BatchTransport(self.conf.broker_consumer, self)
@@ -70,12 +71,15 @@ class LedgerApp(faust.App):
         await self.host.connect()
         await self.door.start()
         await super().on_first_start()
+        self.is_up = True
 
     async def on_stop(self) -> None:
         """Engines first: their last snapshots need the tables. What the tables hold after that survives any end."""
         await self.door.stop()
         await self.host.close()
-        if not self.crashed:
+        if not self.is_up:
+            self.on_closed(1)
+        elif not self.crashed:
             with suppress(Exception):  # it only says where to start reading
                 await asyncio.wait_for(self.consumer.commit(), COMMIT_TIMEOUT_S)
             self.on_closed(0)

@@ -14,6 +14,7 @@ from z0.compiled import is_in_use
 from z0.config import Config
 from z0.log.topics import check_topics
 from z0.process import collect_little, keep_freed_memory
+from z0.stack import ports
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ def run_worker(config: Config) -> None:
 
     Raises:
         TopicMismatch: the topics are not what the ledger needs.
+        StackError: the direct door cannot listen at `Z0_DOOR_HOST` and `Z0_DOOR_PORT`.
     """
     _log()
     logger.info("the kernel is %s", "compiled" if is_in_use() else "plain Python (`make env` compiles it)")
@@ -36,6 +38,8 @@ def run_worker(config: Config) -> None:
     app = create_app(config)
     app.on_closed = _leave
     _lock = be_alone(home_of(config))  # held until the process ends
+    # Only now: the process before, which ends while this one waits for the lock, has the same door.
+    ports.check_listening(config.door_host, config.door_port, host_variable="Z0_DOOR_HOST", port_variable="Z0_DOOR_PORT")
     worker = faust.Worker(app, loop=asyncio.get_event_loop(), override_logging=False, quiet=True, redirect_stdouts=False)
     worker.execute_from_commandline()
 
@@ -47,7 +51,7 @@ def _leave(exit_code: int) -> None:
     Faust and mode take 2 to 3 s more to wind up their threads, stores and loops, 10 s where the disk is full, in which these
     partitions would have no owner: it goes on telling the group that this worker lives.
     """
-    logger.info("closed" if exit_code == 0 else "closed, since a partition stopped this worker (above)")
+    logger.info("closed" if exit_code == 0 else "closed, since something stopped this worker (above)")
     logging.shutdown()
     os._exit(exit_code)
 

@@ -101,7 +101,7 @@ async def test_a_worker_whose_disk_is_full_under_load_ends_with_the_reason_and_i
         disk.fill()
         assert await worker.ended() == 1
         assert worker.says("No space left on device")
-        assert worker.says("closed, since a partition stopped this worker")
+        assert worker.says("closed, since something stopped this worker")
         assert not worker.says("Closing rocksdb")
         second = cluster.start(1)
         assert await second.ended() == 1

@@ -1,7 +1,10 @@
 """What a worker refuses to start on."""
 
+import socket
+
 import pytest
 
+from streams.app import home_of
 from tests.faults.cluster import Cluster
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
@@ -17,3 +20,21 @@ async def test_a_worker_does_not_start_on_topics_with_another_number_of_partitio
         assert worker.says("has 2 partitions, Z0_PARTITIONS asks for 3")
     finally:
         other.close()
+
+
+async def test_a_worker_whose_door_is_another_programs_port_says_which_setting_and_ends(cluster: Cluster) -> None:
+    """Not with the exit code of a worker that was told to stop: a supervisor must see it."""
+    with socket.create_server((cluster.config.door_host, cluster.config.door_port)):
+        worker = cluster.start(1)
+        assert await worker.ended() == 1
+    assert worker.says(f"port {cluster.config.door_port} (Z0_DOOR_PORT) is taken by")
+
+
+async def test_a_worker_whose_start_fails_does_not_end_as_if_it_had_been_told_to(cluster: Cluster) -> None:
+    """Here a file is where its folder should be."""
+    folder = home_of(cluster.config) / "faust"
+    folder.parent.mkdir(parents=True)
+    folder.touch()
+    worker = cluster.start(1)
+    assert await worker.ended() == 1
+    assert worker.says("closed, since something stopped this worker")
