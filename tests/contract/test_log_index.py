@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from rocksdict import AccessType
 
@@ -86,6 +87,36 @@ def test_the_index_on_disk_survives_its_process(tmp_path: Path) -> None:
     assert second.position() == Position(2, 0)
     assert second.get_many(["a"]) == {"a": entry(1)}
     second.close()
+
+
+def test_a_worker_that_opens_the_indexes_of_its_partitions_again_forgets_nothing(tmp_path: Path) -> None:
+    """
+    In one process, and however often they are compacted. Where an index takes over what it was opened with before, RocksDB puts
+    one filter of what is too old around the other, and the inner one takes the last bytes of an entry for its time.
+    """
+    folders = [tmp_path / f"partition-{n}" for n in range(3)]
+    kept: dict[str, Entry] = {}
+    for time in range(4):
+        indexes = [RocksIndex(folder) for folder in folders]
+        new = {key_of("t", "account_acct_1", f"c{time}.{n}"): Entry("d" * 32, Outcome.ACCEPTED, n, n, 1) for n in range(100)}
+        kept |= new
+        for index in indexes:
+            assert index.position().next_offset == time
+            index.put(new, Position(time + 1, 0))
+            index._db.flush()
+            index._db.compact_range(None, None)
+            assert index.get_many(list(kept)) == kept
+            index.close()
+
+
+def test_an_index_that_may_have_lost_entries_is_built_again(tmp_path: Path) -> None:
+    """Those of before were, and nothing in them says so: their position counts no more."""
+    index = RocksIndex(tmp_path / "index")
+    index._db[b"\xff position"] = msgspec.msgpack.encode(Position(7, 0))
+    index.close()
+    again = RocksIndex(tmp_path / "index")
+    assert again.position() == Position(0, NO_EPOCH)
+    again.close()
 
 
 def test_what_no_longer_fits_memory_is_found_on_disk(tmp_path: Path) -> None:

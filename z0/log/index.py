@@ -84,7 +84,8 @@ class MemoryIndex:
         """Nothing to give back."""
 
 
-_POSITION_KEY: Final = b"\xff position"
+# Version 2: indexes of before may have lost entries (see `_open`), and are built again from the log.
+_POSITION_KEY: Final = b"\xff position 2"
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode_entry: Final = msgspec.msgpack.Decoder(Entry).decode
 _decode_reference: Final = msgspec.msgpack.Decoder(Reference).decode
@@ -96,7 +97,7 @@ class RocksIndex:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._db: Any = Rdict(str(folder), options=_options(), access_type=AccessType.with_ttl(2 * RETENTION_MS // 1000))
+        self._db: Any = _open(folder)
         stored = self._db.get(_POSITION_KEY)
         self._position = _decode_position(stored) if stored else Position()
 
@@ -126,6 +127,18 @@ class RocksIndex:
 
     def close(self) -> None:
         self._db.close()
+
+
+def _open(folder: Path) -> Any:
+    """
+    Open a store whose entries expire, by these options alone.
+
+    Without `column_families`, even without any in it, rocksdict takes over those that a store was opened with before, the filter
+    that finds what is too old with them; RocksDB puts another one around it, and the inner one takes the last bytes of an entry,
+    cut by the outer one, for the time that it was written. Compaction then drops entries of any age.
+    """
+    ttl = AccessType.with_ttl(2 * RETENTION_MS // 1000)
+    return Rdict(str(folder), options=_options(), column_families={}, access_type=ttl)
 
 
 def _options() -> Options:
