@@ -38,6 +38,7 @@ from z0.names import CONFIGS, CONFIGS_POSITION_PREFIX, SINK_CONFIGS
 
 KEY_PREFIX: Final = b"config_"  # of the ledgers whose facts matter; others are not decoded (`sinks.reading.SelectiveReader`)
 STORE_POSITIONS_MS: Final = 10_000
+_NO_ANSWER: Final = (KafkaError, Unreachable, OSError, TimeoutError)
 
 
 class _Data(Struct, frozen=True):
@@ -82,8 +83,8 @@ class ConfigsSink:
         self._known, self._stored, self._reached, self._new = {}, {}, {}, {}
         try:
             await read_all(self._servers, self._topic, self._take)
-        except (KafkaError, Unreachable, OSError, TimeoutError) as error:
-            raise StoreUnavailable(str(error) if isinstance(error, Unreachable) else no_answer("Kafka", error)) from error
+        except _NO_ANSWER as error:
+            raise _unavailable(error) from error
         self._stored_ms = self._clock.alive_ms()
         return dict(self._stored)
 
@@ -96,9 +97,9 @@ class ConfigsSink:
     async def flush(self, *, final: bool = False) -> Mapping[int, Position]:
         try:
             await self._flush(final=final)
-        except (KafkaError, Unreachable, OSError, TimeoutError) as error:
+        except _NO_ANSWER as error:
             await self.close()  # a producer may have failed for good
-            raise StoreUnavailable(str(error) if isinstance(error, Unreachable) else no_answer("Kafka", error)) from error
+            raise _unavailable(error) from error
         return dict(self._stored)
 
     async def close(self) -> None:
@@ -152,3 +153,8 @@ class ConfigsSink:
             self._producer = producer
         sent = [await self._producer.send(self._topic, key=key, value=value, partition=0) for key, value in records.items()]
         await asyncio.gather(*sent)
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    """An `Unreachable` says already what a person is to do."""
+    return StoreUnavailable(str(error) if isinstance(error, Unreachable) else no_answer("Kafka", error))
