@@ -112,9 +112,11 @@ def reserve(state: LedgerState, command: Reserve, case: Case) -> Draft | Refusal
     """Hold an amount; a transfer counts under no cap, since it is not spent."""
     assert case.units is not None, "the amount was checked before"
     if command.purpose == "transfer":
-        extras = {"purpose": command.purpose}
-        return _hold(state, command, Spend(case.units, command.currency, None), case, command.amount, extras)
-    return _hold(state, command, _spend(case, case.units, command.currency, is_held=True), case, command.amount, None)
+        spend, extras = Spend(case.units, command.currency, None), {"purpose": command.purpose}
+    else:
+        spend, extras = _spend(case, case.units, command.currency, is_held=True), None
+    refusal = _refused_hold(state, command, spend, case)
+    return refusal or _held(state, command, spend, case=case, amount=command.amount, extras=extras)
 
 
 def authorize(state: LedgerState, command: Authorize, case: Case) -> Draft | Refusal:
@@ -123,13 +125,17 @@ def authorize(state: LedgerState, command: Authorize, case: Case) -> Draft | Ref
     if isinstance(spend, Refusal):  # what cannot be priced may still be stopped by an earlier rule
         place = refused_by_place(state, command.reservation_id or command.id, spend.currency)
         return place or asked_for(state, case, spend) or spend
-    return _hold(state, command, spend, case, *_of_usage(command, spend))
+    return _refused_hold(state, command, spend, case) or _held_as_priced(state, command, spend, case)
 
 
 def would_hold(state: LedgerState, command: Check, spend: Spend, case: Case) -> Draft:
     """The reservation that an `authorize` would make which says what a `check` says, where every rule passes."""
-    asked = Authorize(**msgspec.structs.asdict(command))
-    return _held(state, asked, spend, case, *_of_usage(asked, spend))
+    return _held_as_priced(state, Authorize(**msgspec.structs.asdict(command)), spend, case)
+
+
+def _held_as_priced(state: LedgerState, command: Authorize, spend: Spend, case: Case) -> Draft:
+    amount, extras = _of_usage(command, spend)
+    return _held(state, command, spend, case=case, amount=amount, extras=extras)
 
 
 def _of_usage(command: Authorize, spend: Spend) -> tuple[str | None, dict[str, Any] | None]:
@@ -141,23 +147,16 @@ def _of_usage(command: Authorize, spend: Spend) -> tuple[str | None, dict[str, A
     return format_amount(spend.units), extras
 
 
-def _hold(
-    state: LedgerState,
-    command: Reserve | Authorize,
-    spend: Spend,
-    case: Case,
-    amount: str | None,
-    extras: dict[str, Any] | None,
-) -> Draft | Refusal:
-    reservation = command.reservation_id or command.id
-    refusal = refused_by_place(state, reservation, spend.currency) or first_refusal(state, case.policy, spend, case.now_ms)
-    return refusal or _held(state, command, spend, case, amount, extras)
+def _refused_hold(state: LedgerState, command: Reserve | Authorize, spend: Spend, case: Case) -> Refusal | None:
+    place = refused_by_place(state, command.reservation_id or command.id, spend.currency)
+    return place or first_refusal(state, case.policy, spend, case.now_ms)
 
 
 def _held(
     state: LedgerState,
     command: Reserve | Authorize,
     spend: Spend,
+    *,
     case: Case,
     amount: str | None,
     extras: dict[str, Any] | None,
