@@ -1,6 +1,6 @@
 """The command index, by one contract for both twins: on disk and in memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,8 +14,6 @@ from z0.log import index as index_module
 from z0.log.entry import RETENTION_MS, Entry, entry_of
 from z0.log.index import CommandIndex, MemoryIndex, RocksIndex, key_of, reference_key
 from z0.log.validity import NO_EPOCH, Position
-
-Open = Callable[[], CommandIndex]
 
 
 @pytest.fixture(params=["memory", "rocksdb"])

@@ -37,9 +37,6 @@ LEDGER: Final = "account_acct_1"
 OTHER: Final = "account_acct_2"
 FAR: Final = "asset_asset_1"  # never on the bench's partition
 
-Commands = Sequence[Command]
-
-
 # Commands in few words ---------------------------------------------------------------------------
 
 
