@@ -1,6 +1,7 @@
 """Reading files: formats, gzip, bad lines with their numbers, event times."""
 
 import gzip
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from z0.imports.errors import BadValueError, SourceError
+from z0.imports.lines import ROW_CHARS_MAX
 from z0.imports.mapping import Source, Time
 from z0.imports.sources import BadRow, Row, rows
 from z0.imports.times import time_reader
@@ -44,6 +46,59 @@ def test_a_broken_quote_is_one_bad_row(tmp_path: Path) -> None:
     assert isinstance(bad, BadRow)
     assert bad.line == 2
     assert good == Row(3, {"a": "2", "b": "z"})
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CR LF", "CR"])
+@pytest.mark.parametrize("more", [1, 2, 3, 3_000_000], ids=str)
+def test_a_line_that_is_too_long_is_one_bad_row_and_nothing_else_is_lost(tmp_path: Path, end: str, more: int) -> None:
+    """Told by its own line number; the lines behind it keep theirs, wherever it ends."""
+    long, preview = "x" * (ROW_CHARS_MAX - len(end) + more), "x" * 500
+    reason = "longer than 1,000,000 characters"
+    table, objects = tmp_path / "f.csv", tmp_path / "f.jsonl"
+    table.write_bytes(end.join(["a,b", "1,x", long, "2,y", long]).encode())
+    objects.write_bytes(end.join(['{"a": 1}', long, '{"a": 2}']).encode())
+    bad = BadRow(3, reason, preview)
+    assert read(table)[:3] == [Row(2, {"a": "1", "b": "x"}), bad, Row(4, {"a": "2", "b": "y"})]
+    assert read(objects) == [Row(1, {"a": 1}), BadRow(2, reason, preview), Row(3, {"a": 2})]
+
+
+def test_the_longest_line_is_read(tmp_path: Path) -> None:
+    """The bound counts its end, too."""
+    path = tmp_path / "f.jsonl"
+    path.write_bytes(b'{"a": 1}'.ljust(ROW_CHARS_MAX - 2) + b"\r\n" + b'{"a": 2}')
+    assert read(path) == [Row(1, {"a": 1}), Row(2, {"a": 2})]
+
+
+def test_a_row_of_many_lines_is_bounded_as_one_of_one_line_is(tmp_path: Path) -> None:
+    """Quotes may hold line ends; a row of them without end is not collected."""
+    path = tmp_path / "f.csv"
+    path.write_text("a,b\n" + '"x\n",' * 200_000 + "1\n2,z\n")
+    bad, *_, last = read(path)
+    assert isinstance(bad, BadRow)
+    assert (bad.line, bad.reason) == (2, "longer than 1,000,000 characters")
+    assert last == Row(200_003, {"a": "2", "b": "z"})
+
+
+def test_a_file_without_line_ends_takes_no_more_memory_than_a_row(tmp_path: Path) -> None:
+    """100 MB of nothing, a hundred KB on disk."""
+    path = tmp_path / "f.jsonl.gz"
+    path.write_bytes(gzip.compress(bytes(100_000_000), compresslevel=1))
+    tracemalloc.start()
+    try:
+        found = read(path)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert [row.line for row in found] == [1]
+
+
+@pytest.mark.parametrize("header", ['a,"b"c', "a," * ROW_CHARS_MAX])
+def test_a_header_that_is_none_stops_the_import(tmp_path: Path, header: str) -> None:
+    """A bad row can be left out; the columns' names cannot."""
+    path = tmp_path / "f.csv"
+    path.write_text(f"{header}\n1,2\n")
+    with pytest.raises(SourceError, match="must name the columns"):
+        read(path)
 
 
 def test_json_lines_read_numbers_exactly(tmp_path: Path) -> None:

@@ -9,17 +9,15 @@ import gzip
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from z0.imports.errors import SourceError
+from z0.imports.lines import PREVIEW_CHARS, Lines, RowTooLong
 from z0.imports.mapping import Source
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
-PARQUET_MAGIC: Final = b"PAR1"
-LINE_CHARS_MAX: Final = 1_000_000
-PREVIEW_CHARS: Final = 500
 FORMATS: Final = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 
@@ -43,6 +41,7 @@ class BadRow(NamedTuple):
 
 
 Rows = Iterator[Row | BadRow]
+T = TypeVar("T")
 
 
 def format_of(path: Path, source: Source) -> str:
@@ -73,7 +72,7 @@ def rows(path: Path, source: Source) -> Rows:
                 yield from _parquet(file, path)
             else:
                 with _text(file) as text:
-                    yield from _csv(text, source, path) if kind == "csv" else _jsonl(text)
+                    yield from _csv(Lines(text), source, path) if kind == "csv" else _jsonl(Lines(text))
     except (OSError, EOFError) as error:
         raise SourceError(f"{path}: {error}") from None
 
@@ -94,43 +93,66 @@ def _is_utf8(text: str) -> bool:
     return not any("\udc80" <= char <= "\udcff" for char in text) if not text.isascii() else True
 
 
-def _csv(file: io.TextIOWrapper, source: Source, path: Path) -> Rows:
-    reader = csv.reader(file, delimiter=source.delimiter, strict=True)
-    header = next(reader, None)
+def _printable(text: str) -> str:
+    """What a report can show of a row."""
+    return text[:PREVIEW_CHARS].strip().encode(errors="replace").decode()
+
+
+def _csv(lines: Lines, source: Source, path: Path) -> Rows:
+    reader = csv.reader(lines, delimiter=source.delimiter, strict=True)
+    header = _header(reader, path)
+    for line, cells in _numbered(reader, lines):
+        if isinstance(cells, BadRow):
+            yield cells
+        elif cells:
+            yield _csv_row(line, header, cells)
+
+
+def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
+    try:
+        header = next(reader, None)
+    except (csv.Error, RowTooLong) as error:
+        raise SourceError(f"{path}: the first line must name the columns: {error}") from None
     if not header or len(set(header)) != len(header):
         raise SourceError(f"{path}: the first line must name the columns, each once")
+    return header
+
+
+def _numbered(reader: Iterator[T], lines: Lines) -> Iterator[tuple[int, T | BadRow]]:
+    """What a reader makes of the lines, each with the line that it begins on."""
     while True:
-        line = reader.line_num + 1
+        line = lines.begin_row()
         try:
-            cells = next(reader)
+            yield line, next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield BadRow(line, f"no CSV: {error}", "")
-            continue
-        if cells:
-            yield _csv_row(line, header, cells)
+            yield line, BadRow(line, f"no CSV: {error}", "")
+        except RowTooLong as error:
+            yield line, BadRow(line, str(error), _printable(error.preview))
 
 
 def _csv_row(line: int, header: list[str], cells: list[str]) -> Row | BadRow:
     preview = ",".join(cells)
     if not _is_utf8(preview):
-        return BadRow(line, "not UTF-8", preview[:PREVIEW_CHARS].encode(errors="replace").decode())
+        return BadRow(line, "not UTF-8", _printable(preview))
     if len(cells) != len(header):
         return BadRow(line, f"{len(cells)} values where the header has {len(header)}", preview[:PREVIEW_CHARS])
     return Row(line, dict(zip(header, cells, strict=True)))
 
 
-def _jsonl(file: io.TextIOWrapper) -> Rows:
+def _jsonl(lines: Lines) -> Rows:
     # Numbers with a point come as their own text: a binary float would not be exact.
     decoder = msgspec.json.Decoder(float_hook=str)
-    for line, text in enumerate(file, start=1):
-        if text.strip():
+    for line, text in _numbered(lines, lines):
+        if isinstance(text, BadRow):
+            yield text
+        elif text.strip():
             yield _jsonl_row(line, text, decoder)
 
 
 def _jsonl_row(line: int, text: str, decoder: "msgspec.json.Decoder[Any]") -> Row | BadRow:
-    preview = text[:PREVIEW_CHARS].strip().encode(errors="replace").decode()
+    preview = _printable(text)
     if not _is_utf8(text):
         return BadRow(line, "not UTF-8", preview)
     try:
