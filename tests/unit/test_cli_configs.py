@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,28 @@ def test_a_person_is_shown_what_holds_for_an_entity(monkeypatch: pytest.MonkeyPa
     done, as_json = CliRunner().invoke(app, asked), CliRunner().invoke(app, [*asked, "--json"])
     assert json.loads(done.stdout)["settings"]["routing"]["candidates"][0]["tool_id"] == "tool_1"
     assert (json.loads(as_json.stdout), as_json.stdout.count("\n")) == (json.loads(done.stdout), 1)
+
+
+@pytest.mark.parametrize("command", [["list"], ["effective", "acct_1"]], ids=["list", "effective"])
+def test_what_holds_for_a_tenant_that_does_not_exist_is_not_made_up(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    """The platform's settings were shown for it; one without configs the ledger knows, one with some needs no worker."""
+    routes = {"candidates": [{"tool_id": "tool_1"}]}
+    versions = version(routes, "routing", scope="platform"), version(routes, "routing", id="cfg_2", tenant="tenant_acme")
+    asked = []
+
+    async def with_memory(work: Callable[[MemoryLedger], Awaitable[None]]) -> None:
+        async with MemoryLedger() as ledger:
+            await create_tenant(ledger, "plain")
+            asked.append(work)
+            await work(ledger)
+
+    monkeypatch.setattr("z0.cli.configs._book", lambda: book(*versions))
+    monkeypatch.setattr("z0.cli.configs.with_ledger", with_memory)
+    done = CliRunner().invoke(app, ["config", *command, "--tenant", "nobody"])
+    assert str(done.exception) == "there is no tenant nobody; `z0 tenant create nobody` makes it"
+    for known in (["--tenant", "plain"], ["--tenant", "acme"], ["--platform"]):
+        assert CliRunner().invoke(app, ["config", *command, *known]).exit_code == 0
+    assert len(asked) == 2
 
 
 def put(settings: Any, kind: ConfigType = ConfigType.CAP, *, tenant: str = "tenant_acme", name: str = "put-1") -> PutConfig:

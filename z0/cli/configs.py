@@ -157,7 +157,7 @@ def list_(
     at_ms = _moment_or_now(at)
     found = [
         period
-        for period in _in_force(_book(), at_ms)
+        for period in _in_force(_book_of(tenant), at_ms)
         if whose in (None, period.version.tenant_id) and kind in (None, period.version.type)
     ]
     if as_json:
@@ -183,7 +183,7 @@ def effective(
 ) -> None:
     """
     Show what holds for one entity: the settings of platform, tenant and entity, narrowed as decisions use them. Reads the copy of
-    the configs on Kafka, also while Postgres is away.
+    the configs on Kafka, also while Postgres is away; a worker is asked only whether there is a tenant without configs.
     """
     import msgspec
 
@@ -194,7 +194,7 @@ def effective(
     except ValueError as error:
         raise Z0Error(str(error)) from None
     at_ms = _moment_or_now(at)
-    found = msgspec.json.encode(found_for(_book(), whom, at_ms, kind=kind))
+    found = msgspec.json.encode(found_for(_book_of(tenant), whom, at_ms, kind=kind))
     print((found if as_json else msgspec.json.format(found)).decode())
 
 
@@ -340,6 +340,23 @@ def _book() -> "Book":
         return await read_book(config.kafka_servers)
 
     return asyncio.run(read())
+
+
+def _book_of(tenant: str | None) -> "Book":
+    """
+    The copy, of a tenant that there is: one with a config in it is, another one's ledger is asked.
+
+    Raises:
+        Z0Error: there is no such tenant.
+    """
+    book = _book()
+    if tenant is not None and not _names(book, tenant_entity_id(tenant)):
+        asyncio.run(with_ledger(lambda ledger: check_tenant(ledger, tenant)))
+    return book
+
+
+def _names(book: "Book", tenant_id: str) -> bool:
+    return any(book.versions(config_id)[0].tenant_id == tenant_id for config_id in book.ids())
 
 
 def _in_force(book: "Book", at_ms: int) -> Iterator["Period"]:
