@@ -1,5 +1,6 @@
 """The command line without servers: what a person sees when something is wrong."""
 
+import json
 import os
 import socket
 import subprocess
@@ -215,6 +216,24 @@ def test_what_is_no_url_is_not_tried_for_minutes(url: str) -> None:
     done = z0("import", str(EXAMPLES / "requests.csv.gz"), "-m", mapping, "--rows", "1", "--api-key", "key", "--url", url)
     assert done.returncode == 1
     assert f"--url {url}: no URL, such as http://127.0.0.1:18080" in done.stderr
+
+
+ONE_STEP = "[{step: s, body: {op: create_entity, tenant_id: tenant_t, ledger_id: 'account_acct_{n}'}}]"
+BAD = {"every row": ("x,t\n\n1,t,1\n", 1), "every row that was asked for": ("x,t\n1,u\n", 1), "no row": ("1,u\n", 0)}
+
+
+@pytest.mark.parametrize(("rows", "code"), BAD.values(), ids=BAD)
+def test_an_import_whose_rows_are_all_bad_has_failed(tmp_path: Path, rows: str, code: int) -> None:
+    """A script that looks at the exit code alone believed that the file was in."""
+    fields = "{n: {column: n, type: count}, whose: {column: whose}}"
+    (tmp_path / "m.yaml").write_text(f"version: 1\nfields: {fields}\ncommands: {ONE_STEP}")
+    file = tmp_path / "f.csv"
+    file.write_text(f"n,whose\n{rows}")
+    options = ("--where", "whose=t", "--api-key", "key", "--json")
+    done = z0("import", str(file), "-m", str(tmp_path / "m.yaml"), *options, Z0_HOME=str(tmp_path))
+    said = f"not one row of {file} could be used; {file}.rejected.jsonl says of each why, with its line"
+    assert (done.returncode, said in done.stderr) == (code, bool(code)), done.stderr
+    assert "commands_sent" in json.loads(done.stdout)
 
 
 def test_an_error_of_a_library_is_told_with_the_server_that_it_is_about() -> None:

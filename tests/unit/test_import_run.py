@@ -106,7 +106,7 @@ async def test_bad_rows_are_reported_with_lines(job: Job) -> None:
         await with_money(ledger)
         tally = Tally()
         await run(prepare(job), MemoryDoor(ledger), tally)
-    assert (tally.rows, tally.bad_rows, tally.complete) == (40, 2, True)
+    assert (tally.rows, tally.bad_rows, tally.complete, tally.useless) == (40, 2, True, False)
     reported = [json.loads(line) for line in job.rejected.read_text().splitlines()]
     assert [(bad["line"], bad["reason"]) for bad in reported] == [
         (11, "column n: is negative: -1"),

@@ -58,11 +58,12 @@ def import_file(
 
     Bad rows are reported with their line numbers and do not stop it. Ctrl-C stops it after what is under way; the same
     command again goes on, and nothing is doubled. Exit code 0: every row was read and every command has its outcome
-    (refusals are outcomes); 1: it could not be finished; 130: interrupted.
+    (refusals are outcomes); 1: it could not be finished, or every row is bad; 130: interrupted.
 
     Example: `z0 import requests.csv.gz --mapping mapping.yaml --door kafka`
     """
     from z0.config import from_env
+    from z0.imports.errors import SourceError
     from z0.imports.load import load
     from z0.imports.run import Job, prepare
     from z0.imports.tally import Tally
@@ -88,6 +89,8 @@ def import_file(
     _show(job, prepared, tally, as_json)
     if tally.interrupted:
         raise typer.Exit(INTERRUPTED)
+    if tally.useless:
+        raise SourceError(f"not one row of {file} could be used; {job.rejected} says of each why, with its line")
     if not tally.complete:
         raise typer.Exit(1)
 

@@ -94,6 +94,11 @@ class Tally:
         """Whether every row was read and every command that was sent has its outcome."""
         return not self.interrupted and not self.unresolved
 
+    @property
+    def useless(self) -> bool:
+        """Whether every row that was asked for is bad."""
+        return 0 < self.bad_rows == self.rows - self.rows_filtered
+
     def latency_ms(self, *percents: float) -> list[float | None]:
         """Percentiles of the commands that were sent, each the smallest value that so many per cent do not exceed."""
         ordered = sorted(self._latencies_ms)
