@@ -51,7 +51,7 @@ def demo(
     try:
         stack.up(config, servers_only=False, report=report)
         result = asyncio.run(_play(config, run_id or time.strftime("%m%d-%H%M%S"), rows, console))
-        _show(result, config, console, as_json)
+        _show(result, config, console, as_json=as_json, stops=leave)
         if not leave:
             console.print("\nThe stack stays up until Ctrl-C.")
             threading.Event().wait()
@@ -91,14 +91,14 @@ async def _play(config: "Config", run_id: str, rows: int | None, console: Consol
         return await run(config, CommandLineOperator(ledger), run_id=run_id, rows=rows, console=console)
 
 
-def _show(result: "Result", config: "Config", console: Console, as_json: bool) -> None:
+def _show(result: "Result", config: "Config", console: Console, *, as_json: bool, stops: bool) -> None:
     from z0.demo.report import as_json as plain
     from z0.demo.report import show
 
     if as_json:
         typer.echo(json.dumps(plain(result), indent=2))
     else:
-        show(result, config, console)
+        show(result, config, console, stops=stops)
 
 
 def _reporter(console: Console) -> "Report":

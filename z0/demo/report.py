@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,6 +17,8 @@ from z0.demo.flow import Flow
 from z0.demo.money import ByCurrency, Spend
 from z0.demo.world import World
 from z0.imports.report import EXPLAINED
+
+START_AGAIN: Final = "the stack          z0 up, before any of these: it stops now, and keeps its data"
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ def as_json(result: Result) -> dict[str, Any]:
     }
 
 
-def show(result: Result, config: Config, console: Console) -> None:
-    """The whole report for a person."""
+def show(result: Result, config: Config, console: Console, *, stops: bool = False) -> None:
+    """The whole report for a person; with `stops` the stack goes down behind it."""
     for table in (_outcomes(result.flow), _money(result), _spend(result), _checks(result)):
         console.print(table)
         console.print()
@@ -80,7 +82,7 @@ def show(result: Result, config: Config, console: Console) -> None:
         console.print(f"{name}={value}", highlight=False)
     console.print()
     console.print("[bold]Look at next[/]")
-    for line in _next(result, config):
+    for line in (*([START_AGAIN] if stops else []), *_next(result, config)):
         console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
 
 
