@@ -1,92 +1,38 @@
 """May this be spent? Access, caps, budget, price, invariants: real configs, the real book, one partition that decides."""
 
-from itertools import count
 from typing import Any
 
 import msgspec
 import pytest
 from msgspec import Raw
 
-from tests.unit.test_log_world import LEDGER, NOW, TENANT, Bench, add, audit, comparable, create, deduct, note, read, reserve
-from z0.configs.book import Book
-from z0.domain.answer import Answer, Eligibility
-from z0.domain.commands import Append, Authorize, Check, Command, Confirm, GrantAccess, Release, UpdateEntity
+from tests.unit.domain_world import (
+    BASE,
+    DAY,
+    PRICES,
+    A,
+    authorize,
+    bench_with,
+    cap,
+    check,
+    config,
+    confirm,
+    daily,
+    grant,
+    left,
+    name,
+    release,
+    seen,
+    view,
+)
+from tests.unit.test_log_world import LEDGER, NOW, add, audit, comparable, create, deduct, note, read, reserve
+from z0.domain.commands import Append, UpdateEntity
 from z0.domain.config import ConfigVersion
 from z0.domain.entity import Changes, Status
 from z0.domain.facts import ConfigType, Scope
 from z0.domain.outcome import Outcome
 from z0.domain.state import CHARGES_MAX, COUNTERS_MAX, GRANTS_MAX
-from z0.domain.views import StateView
 from z0.log.entry import RETENTION_MS
-
-DAY = 24 * 3_600_000
-A = Outcome.ACCEPTED
-_ids = count(1)
-_base: dict[str, Any] = {"tenant_id": TENANT, "ledger_id": LEDGER}
-
-
-def config(type: ConfigType, settings: dict[str, Any], version: int = 1, **fields: Any) -> ConfigVersion:  # noqa: A002
-    """A tenant's config, in force since the beginning; `cfg_<type>` where no id is given."""
-    given: dict[str, Any] = {"id": f"cfg_{type}", "scope": Scope.TENANT, "applies_to": "account", "effective_at": 0} | fields
-    return ConfigVersion(type=type, tenant_id=TENANT, version=version, settings=Raw(msgspec.json.encode(settings)), **given)
-
-
-def cap(*limits: dict[str, Any], timezone: str = "UTC", **fields: Any) -> ConfigVersion:
-    return config(ConfigType.CAP, {"timezone": timezone, "limits": list(limits)}, **fields)
-
-
-def daily(**fields: Any) -> dict[str, Any]:
-    return {"name": "daily", "counts": "spend", "window": "day"} | fields
-
-
-def bench_with(*configs: ConfigVersion, opening: tuple[Command, ...] = ()) -> Bench:
-    """An account with 100 USD under these configs."""
-    book = Book()
-    for version in configs:
-        book.add(version)
-    bench = Bench(policies=book)
-    bench.decide(create(), add("a1", "100"), *opening)
-    return bench
-
-
-def name() -> str:
-    return f"n{next(_ids)}"
-
-
-def authorize(amount: str | None = "1", **fields: Any) -> Authorize:
-    given: dict[str, Any] = {"id": name(), "amount": amount, "currency": "USD" if amount else None} | _base | fields
-    return Authorize(**given)
-
-
-def check(amount: str | None = "1", **fields: Any) -> Check:
-    given: dict[str, Any] = {"id": name(), "amount": amount, "currency": "USD" if amount else None} | _base | fields
-    return Check(**given)
-
-
-def confirm(reservation: str, amount: str | None = None, **fields: Any) -> Confirm:
-    return Confirm(id=name(), reservation_id=reservation, amount=amount, **_base, **fields)
-
-
-def release(reservation: str) -> Release:
-    return Release(id=name(), reservation_id=reservation, **_base)
-
-
-def grant(user: str, role: str) -> GrantAccess:
-    return GrantAccess(id=name(), grantee_id=user, role=role, **_base)
-
-
-def seen(answer: Answer) -> Eligibility:
-    return msgspec.json.decode(answer.eligibility, type=Eligibility)
-
-
-def left(bench: Bench) -> dict[str, str]:
-    """Rule -> what is left of it, by a check."""
-    return {limit.rule: limit.left for limit in seen(bench.one(check())).limits}
-
-
-def view(bench: Bench) -> StateView:
-    return msgspec.json.decode(bench.one(read(name())).state, type=StateView)
-
 
 # Caps --------------------------------------------------------------------------------------------
 
@@ -159,19 +105,19 @@ def test_what_is_never_in_flight_is_not_stopped_by_what_is() -> None:
     """A charge or a deduction beside the one call that may be open, and a confirm that ends it."""
     lines = {"name": "lines", "counts": "spend", "window": "in_flight", "max_count": 1}
     money = {"name": "money", "counts": "spend", "window": "in_flight", "max_amount": "10", "currency": "USD"}
-    opening = (Append(id="out", type="outcome", **_base),)
+    opening = (Append(id="out", type="outcome", **BASE),)
     bench = bench_with(cap(lines, money), config(ConfigType.BUDGET, {"confirm_above_hold": "topped_up"}), opening=opening)
     held = bench.one(authorize("10")).reservation_id or ""
-    charge = Append(id=name(), type="charge", amount="11", currency="USD", source_id=f"{LEDGER}.3", **_base)
+    charge = Append(id=name(), type="charge", amount="11", currency="USD", source_id=f"{LEDGER}.3", **BASE)
     assert [bench.one(c).outcome for c in (charge, deduct(name(), "11"), confirm(held, "12"))] == [A, A, A]
     assert bench.one(authorize("11")).outcome is Outcome.CAP_EXHAUSTED
 
 
 def test_deductions_and_charges_count_and_transfers_do_not() -> None:
     """A cap is on what is spent; money that goes to another ledger is not."""
-    bench = bench_with(cap(daily(max_count=3)), opening=(note("o"), Append(id="out", type="outcome", **_base)))
+    bench = bench_with(cap(daily(max_count=3)), opening=(note("o"), Append(id="out", type="outcome", **BASE)))
     bench.one(deduct(name(), "1"))
-    bench.one(Append(id=name(), type="charge", amount="1", currency="USD", source_id=f"{LEDGER}.4", **_base))
+    bench.one(Append(id=name(), type="charge", amount="1", currency="USD", source_id=f"{LEDGER}.4", **BASE))
     bench.one(reserve(name(), "1", purpose="transfer"))
     assert left(bench)["cap.cfg_cap/daily"] == "1"
     bench.one(deduct(name(), "1"))
@@ -182,8 +128,8 @@ def test_a_cap_on_invocations_counts_the_facts_of_an_asset() -> None:
     """And nothing else."""
     bench = bench_with(cap({"name": "rate", "counts": "invocations", "window": "hour", "max_count": 1}))
     assert bench.one(authorize()).outcome is A
-    assert bench.one(Append(id=name(), type="invocation", **_base)).outcome is A
-    assert bench.one(Append(id=name(), type="invocation", **_base)).outcome is Outcome.CAP_EXHAUSTED
+    assert bench.one(Append(id=name(), type="invocation", **BASE)).outcome is A
+    assert bench.one(Append(id=name(), type="invocation", **BASE)).outcome is Outcome.CAP_EXHAUSTED
     assert bench.one(authorize()).outcome is A
 
 
@@ -318,9 +264,6 @@ def test_a_narrower_scope_may_only_take_rights_away() -> None:
 # Price -------------------------------------------------------------------------------------------
 
 
-PRICES = {"currency": "USD", "prices": {"token": "0.0000001234567", "call": "0.5"}, "min_amount": "0.1", "max_amount": "9"}
-
-
 def test_usage_is_priced_by_the_config_and_the_fact_says_with_which_version() -> None:
     """Each product is rounded half-even at 1e-12 once; the version that priced is on the fact."""
     bench = bench_with(config(ConfigType.PRICING, PRICES))
@@ -366,7 +309,7 @@ def test_the_first_rule_that_fails_is_the_outcome() -> None:
     rules = [config(ConfigType.ACCESS, {"roles": {"owner": ["*"]}}), cap(lines), config(ConfigType.PRICING, PRICES)]
     bench = bench_with(*rules, opening=(grant("user_1", "owner"),))
     held = bench.one(authorize("1", user_id="user_1")).reservation_id or ""
-    retiring = UpdateEntity(id=name(), changes=Changes(status=Status.RETIRING), **_base)
+    retiring = UpdateEntity(id=name(), changes=Changes(status=Status.RETIRING), **BASE)
     asks = [("500", None), ("500", "user_1")]
     assert [bench.one(authorize(a, user_id=u)).outcome for a, u in asks] == [Outcome.ACCESS_DENIED, Outcome.CAP_EXHAUSTED]
     bench.one(confirm(held, user_id="user_1"))
@@ -404,12 +347,12 @@ AT_MOST_20 = {"properties": {"data": {"properties": {"percent": {"maximum": 20}}
 def test_a_tenants_invariant_refuses_or_warns() -> None:
     """An error refuses the fact by the invariant's message; a warning appends it with the code on it."""
     bench = bench_with(rule("error", AT_MOST_20))
-    refused = bench.one(Append(id=name(), type="discount", data=Raw(b'{"percent": 21}'), **_base))
+    refused = bench.one(Append(id=name(), type="discount", data=Raw(b'{"percent": 21}'), **BASE))
     assert (refused.outcome, refused.detail) == (Outcome.INVARIANT_BROKEN, "at most 20%")
-    assert bench.one(Append(id=name(), type="discount", data=Raw(b'{"percent": 20}'), **_base)).outcome is A
-    assert bench.one(Append(id=name(), type="other", data=Raw(b'{"percent": 21}'), **_base)).outcome is A
+    assert bench.one(Append(id=name(), type="discount", data=Raw(b'{"percent": 20}'), **BASE)).outcome is A
+    assert bench.one(Append(id=name(), type="other", data=Raw(b'{"percent": 21}'), **BASE)).outcome is A
     warned = bench_with(rule("warning", AT_MOST_20))
-    assert warned.one(Append(id=name(), type="discount", data=Raw(b'{"percent": 21}'), **_base)).outcome is A
+    assert warned.one(Append(id=name(), type="discount", data=Raw(b'{"percent": 21}'), **BASE)).outcome is A
     assert warned.last.warnings == ("DISCOUNT_MAX",)
 
 
@@ -464,8 +407,8 @@ def test_a_command_id_is_free_again_after_35_days_and_not_before() -> None:
 
 def test_the_view_shows_exposure_by_stage_and_what_is_left_of_prepaid_money() -> None:
     """Credits are spent before prepaid money."""
-    bench = bench_with(opening=(add("a2", "10", kind="credit"), Append(id="o", type="outcome", **_base)))
-    due: dict[str, Any] = {"type": "charge", "subtype": "incurred", "currency": "USD", "source_id": f"{LEDGER}.4"} | _base
+    bench = bench_with(opening=(add("a2", "10", kind="credit"), Append(id="o", type="outcome", **BASE)))
+    due: dict[str, Any] = {"type": "charge", "subtype": "incurred", "currency": "USD", "source_id": f"{LEDGER}.4"} | BASE
     bench.decide(Append(id=name(), amount="4", **due), Append(id=name(), amount="9", **due))
     shown = view(bench)
     assert (shown.settlement["USD"].incurred, shown.settlement["USD"].prepaid) == ("13", "97")
@@ -474,12 +417,12 @@ def test_the_view_shows_exposure_by_stage_and_what_is_left_of_prepaid_money() ->
 
 def test_an_entity_has_at_most_so_many_grants_and_unsettled_charges() -> None:
     """A bound with a name of its own; changing a role needs no new place."""
-    bench = bench_with(opening=(Append(id="o", type="outcome", **_base),))
+    bench = bench_with(opening=(Append(id="o", type="outcome", **BASE),))
     state = bench.working.get(LEDGER)
     assert state is not None
     state.access = {f"user_{n}": "buyer" for n in range(GRANTS_MAX)}
     assert bench.one(grant("user_x", "buyer")).outcome is Outcome.TOO_MANY_GRANTS
     assert bench.one(grant("user_1", "owner")).outcome is A
     state.charges = dict.fromkeys(map(str, range(CHARGES_MAX)), None)  # type: ignore[assignment] # only their number counts
-    more = Append(id=name(), type="charge", subtype="incurred", amount="1", currency="USD", source_id=f"{LEDGER}.3", **_base)
+    more = Append(id=name(), type="charge", subtype="incurred", amount="1", currency="USD", source_id=f"{LEDGER}.3", **BASE)
     assert bench.one(more).outcome is Outcome.TOO_MANY_CHARGES

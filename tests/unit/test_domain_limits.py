@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from tests.unit.config_world import put
+from tests.unit.domain_world import DAY, A, authorize, bench_with, cap, config, confirm, daily, left, name, release
 from tests.unit.receipts_world import ConfiguredBench, every, said
-from tests.unit.test_domain_eligibility import DAY, A, authorize, bench_with, cap, config, confirm, daily, left, name, release
 from tests.unit.test_log_world import LEDGER, NOW, Bench, add, audit, comparable, create, deduct, reserve
 from z0.domain.config import PLATFORM_TENANT, ConfigVersion
 from z0.domain.facts import ConfigType, Scope

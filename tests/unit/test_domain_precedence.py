@@ -6,11 +6,11 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from tests.unit.test_domain_eligibility import (
+from tests.unit.domain_world import (
+    BASE,
     DAY,
     PRICES,
     A,
-    _base,
     authorize,
     bench_with,
     cap,
@@ -64,15 +64,15 @@ def test_a_command_that_deserves_several_outcomes_gets_the_first_of_them() -> No
     assert held.outcome is A
     deserve: dict[Outcome, Command] = {
         Outcome.TIMESTAMP_OUT_OF_BOUNDS: authorize("1", timestamp=1, **UNKNOWN_VERSION),
-        Outcome.RESERVED_FACT_TYPE: Append(id=name(), type="deposit", **_base),
-        Outcome.MISSING_AMOUNT: Append(id=name(), type="charge", **_base),
+        Outcome.RESERVED_FACT_TYPE: Append(id=name(), type="deposit", **BASE),
+        Outcome.MISSING_AMOUNT: Append(id=name(), type="charge", **BASE),
         Outcome.UNKNOWN_CONFIG_VERSION: authorize("1", **UNKNOWN_VERSION),
         Outcome.RESERVATION_EXISTS: authorize(None, reservation_id="r1", usage={"minute": "1"}, **owner),
         Outcome.AMOUNT_OVERFLOW: authorize(None, usage={"call": "9"}, **owner),
         Outcome.CAP_EXHAUSTED: authorize(None, usage={"minute": "1"}, **owner),
     }
     assert {outcome: bench.one(command).outcome for outcome, command in deserve.items()} == {o: o for o in deserve}
-    bench.one(UpdateEntity(id=name(), changes=Changes(status=Status.RETIRING), **_base))
+    bench.one(UpdateEntity(id=name(), changes=Changes(status=Status.RETIRING), **BASE))
     assert bench.one(authorize("1", **UNKNOWN_VERSION)).outcome is Outcome.ENTITY_NOT_ACTIVE
 
 

@@ -7,10 +7,9 @@ import pytest
 
 from tests.unit.config_world import book as book_of
 from tests.unit.config_world import version
-from tests.unit.test_config_windows import ms
-from tests.unit.test_domain_eligibility import (
+from tests.unit.domain_world import (
+    BASE,
     A,
-    _base,
     authorize,
     bench_with,
     cap,
@@ -25,6 +24,7 @@ from tests.unit.test_domain_eligibility import (
     seen,
     view,
 )
+from tests.unit.test_config_windows import ms
 from tests.unit.test_log_world import FAR, LEDGER, NOW, OTHER, TENANT, Bench, add, create, deduct, note, reserve
 from z0.domain.answer import LimitView
 from z0.domain.appending import SURELY_KEPT_MS
@@ -167,8 +167,8 @@ def test_what_came_from_another_ledger_is_shown_as_such() -> None:
 
 def test_exposure_moves_from_stage_to_stage_and_leaves_at_the_last() -> None:
     """Of each currency by itself."""
-    bench = bench_with(opening=(Append(id="o", type="outcome", **_base), EUROS))
-    due: dict[str, Any] = {"type": "charge", "subtype": "incurred", "source_id": f"{LEDGER}.3"} | _base
+    bench = bench_with(opening=(Append(id="o", type="outcome", **BASE), EUROS))
+    due: dict[str, Any] = {"type": "charge", "subtype": "incurred", "source_id": f"{LEDGER}.3"} | BASE
     bench.decide(Append(id="c1", amount="4", currency="USD", **due), Append(id="c2", amount="9", currency="EUR", **due))
 
     def exposure() -> dict[str, tuple[str, str]]:
@@ -176,7 +176,7 @@ def test_exposure_moves_from_stage_to_stage_and_leaves_at_the_last() -> None:
 
     assert exposure() == {"USD": ("4", "0"), "EUR": ("9", "0")}
     for stage, of in (("pending", ("0", "4")), ("settled", ("0", "0"))):
-        assert bench.one(Settle(id=name(), charge_id=f"{LEDGER}.5", stage=stage, **_base)).outcome is A  # type: ignore[arg-type]
+        assert bench.one(Settle(id=name(), charge_id=f"{LEDGER}.5", stage=stage, **BASE)).outcome is A  # type: ignore[arg-type]
         assert exposure() == {"USD": of, "EUR": ("9", "0")}
     assert (list(view(bench).charges), view(bench).budgets["USD"].spent) == ([f"{LEDGER}.6"], "4")
 
@@ -235,7 +235,7 @@ def test_an_open_reservation_is_shown_with_its_beginning_its_end_and_its_workflo
 def test_a_role_counts_for_every_command_that_spends_or_states_and_as_it_was_given_last() -> None:
     """Refused under a role that may nothing, taken once the role is changed, refused when it is taken away."""
     roles = config(ConfigType.ACCESS, {"roles": {"owner": ["*"], "guest": []}})
-    charge: dict[str, Any] = {"type": "charge", "amount": "1", "currency": "USD", "source_id": f"{LEDGER}.4"} | _base
+    charge: dict[str, Any] = {"type": "charge", "amount": "1", "currency": "USD", "source_id": f"{LEDGER}.4"} | BASE
     commands: list[Command] = [
         authorize(),
         reserve(name()),
@@ -244,9 +244,9 @@ def test_a_role_counts_for_every_command_that_spends_or_states_and_as_it_was_giv
         note(name()),
         confirm("r1"),
         release("r2"),
-        Settle(id=name(), charge_id=f"{LEDGER}.5", stage="settled", **_base),
+        Settle(id=name(), charge_id=f"{LEDGER}.5", stage="settled", **BASE),
     ]
-    bench = bench_with(roles, opening=(grant("user_1", "owner"), Append(id=name(), type="outcome", user_id="user_1", **_base)))
+    bench = bench_with(roles, opening=(grant("user_1", "owner"), Append(id=name(), type="outcome", user_id="user_1", **BASE)))
     opening: list[Command] = [
         Append(id=name(), subtype="incurred", **charge),
         *(reserve(held, reservation_id=held) for held in ("r1", "r2")),
@@ -254,7 +254,7 @@ def test_a_role_counts_for_every_command_that_spends_or_states_and_as_it_was_giv
     assert [bench.one(command).outcome for command in by("user_1", opening)] == [A] * 3
     for step, outcome in (
         (grant("user_1", "guest"), Outcome.ACCESS_DENIED),
-        (RevokeAccess(id=name(), grantee_id="user_1", **_base), Outcome.ACCESS_DENIED),
+        (RevokeAccess(id=name(), grantee_id="user_1", **BASE), Outcome.ACCESS_DENIED),
         (grant("user_1", "owner"), A),
     ):
         assert bench.one(step).outcome is A
@@ -322,15 +322,15 @@ def test_a_proof_that_nothing_needs_is_kept_and_marked_as_not_looked_at() -> Non
     """Whoever gives it cannot say itself that it was."""
     bench = bench_with()
     given = Source(f"{LEDGER}.1", LEDGER, 1, "0a" * 32, checked=True)
-    assert bench.one(Append(id=name(), type="note", source_id=given.id, source=given, **_base)).outcome is A
+    assert bench.one(Append(id=name(), type="note", source_id=given.id, source=given, **BASE)).outcome is A
     assert bench.last.source == msgspec.structs.replace(given, checked=False)
 
 
 def test_a_cost_may_be_of_an_earlier_moment_than_its_invocation_and_a_charge_not_than_its_outcome() -> None:
     """What was paid in advance was."""
-    opening = (Append(id="i", type="invocation", **_base), Append(id="o", type="outcome", **_base))
+    opening = (Append(id="i", type="invocation", **BASE), Append(id="o", type="outcome", **BASE))
     bench = bench_with(opening=opening)
-    early: dict[str, Any] = {"amount": "1", "currency": "USD", "timestamp": NOW - 1} | _base
+    early: dict[str, Any] = {"amount": "1", "currency": "USD", "timestamp": NOW - 1} | BASE
     assert bench.one(Append(id=name(), type="cost", source_id=f"{LEDGER}.3", **early)).outcome is A
     assert bench.one(Append(id=name(), type="charge", source_id=f"{LEDGER}.4", **early)).outcome is Outcome.SOURCE_LATER
     # Of the very same moment it is not earlier, and without a time of its own it is of the batch's.
@@ -347,7 +347,7 @@ def test_a_cause_of_another_ledger_of_this_partition_is_looked_up_whatever_proof
     known = bench.last.hash
     named = f"{OTHER}.2"
     proof = Source(named, OTHER, 2, hash_) if hash_ is not None else None
-    charge: dict[str, Any] = {"type": "charge", "amount": "1", "currency": "USD", "source_id": named} | _base
+    charge: dict[str, Any] = {"type": "charge", "amount": "1", "currency": "USD", "source_id": named} | BASE
     assert bench.one(Append(id=name(), source=proof, **charge)).outcome is outcome
     if outcome is A:
         assert bench.last.source == Source(named, OTHER, 2, known, checked=True)
@@ -360,18 +360,18 @@ def test_a_proof_that_names_another_ledger_than_its_id_does_not_fit() -> None:
     """Id and seq alone would leave it to be found later."""
     bench = bench_with()
     named = f"{FAR}.9"
-    charge: dict[str, Any] = {"type": "charge", "amount": "1", "currency": "USD", "source_id": named} | _base
+    charge: dict[str, Any] = {"type": "charge", "amount": "1", "currency": "USD", "source_id": named} | BASE
     for ledger, outcome in (("account_acct_8", Outcome.SOURCE_INVALID), (FAR, A)):
         assert bench.one(Append(id=name(), source=Source(named, ledger, 9, "0a" * 32), **charge)).outcome is outcome
 
 
 def test_a_forgotten_cause_of_the_own_ledger_needs_a_proof() -> None:
     """Long after the index has let it go; without one nothing says that it was."""
-    bench = bench_with(opening=(Append(id="o", type="outcome", **_base), note("n")))
+    bench = bench_with(opening=(Append(id="o", type="outcome", **BASE), note("n")))
     known = bench.facts[2].hash
     bench.index._references.clear()
     bench.now += RETENTION_MS + 1
-    charge: dict[str, Any] = {"type": "charge", "amount": "1", "currency": "USD", "source_id": f"{LEDGER}.3"} | _base
+    charge: dict[str, Any] = {"type": "charge", "amount": "1", "currency": "USD", "source_id": f"{LEDGER}.3"} | BASE
     bench.decider = bench._decider()
     assert bench.one(Append(id=name(), **charge)).outcome is Outcome.SOURCE_INVALID
     assert msgspec.json.decode(bench.last.data)["rule"] == "source.exists"
@@ -391,7 +391,7 @@ async def test_what_another_ledger_of_this_partition_cannot_have_is_no_cause_wha
     def charged(ledger: str, seq: int, digest: str = "0a" * 32) -> tuple[Outcome, str]:
         named = f"{ledger}.{seq}"
         proof = Source(named, ledger, seq, digest)
-        charge = Append(id=name(), type="charge", amount="1", currency="USD", source_id=named, source=proof, **_base)
+        charge = Append(id=name(), type="charge", amount="1", currency="USD", source_id=named, source=proof, **BASE)
         answer = bench.one(charge)
         return answer.outcome, str(answer.detail)
 
@@ -415,16 +415,16 @@ async def test_a_look_at_another_ledger_takes_nothing_from_memory_that_is_about_
     await bench.let_go()
     named = f"{OTHER}.9"
     proof = Source(named, OTHER, 9, "0a" * 32)
-    charge = Append(id="x", type="charge", amount="1", currency="USD", source_id=named, source=proof, **_base)
+    charge = Append(id="x", type="charge", amount="1", currency="USD", source_id=named, source=proof, **BASE)
     answers = bench.decide(charge, deduct("d1"))
     assert [(answer.outcome, answer.seq) for answer in answers] == [(Outcome.SOURCE_INVALID, 3), (A, 4)]
 
 
 def test_a_charge_that_is_spent_at_once_needs_no_place_among_the_unsettled() -> None:
     """Only an incurred one stays open."""
-    bench = bench_with(opening=(Append(id="o", type="outcome", **_base),))
+    bench = bench_with(opening=(Append(id="o", type="outcome", **BASE),))
     bench.state().charges = {f"{LEDGER}.{n}": Charge("USD", 0, NOW) for n in range(CHARGES_MAX)}
-    charge: dict[str, Any] = {"type": "charge", "amount": "1", "currency": "USD", "source_id": f"{LEDGER}.3"} | _base
+    charge: dict[str, Any] = {"type": "charge", "amount": "1", "currency": "USD", "source_id": f"{LEDGER}.3"} | BASE
     assert bench.one(Append(id=name(), **charge)).outcome is A
     assert bench.one(Append(id=name(), subtype="incurred", **charge)).outcome is Outcome.TOO_MANY_CHARGES
 

@@ -12,7 +12,7 @@ import pytest
 from msgspec import Raw
 
 from tests.property.commands import policies
-from tests.unit.test_domain_eligibility import A, authorize, bench_with, cap, config, confirm, left, name
+from tests.unit.domain_world import A, authorize, bench_with, cap, config, confirm, left, name
 from tests.unit.test_log_world import LEDGER, TENANT, Bench, add, audit, create, deduct, note
 from tests.unit.test_tables_save import Table
 from z0.codec import NESTING_MAX, decode_command, decode_fact
