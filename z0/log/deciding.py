@@ -33,7 +33,7 @@ from z0.log.round import Prepared, Round, dead_letter, prepare
 from z0.log.working_set import WorkingSet
 from z0.names import COMMANDS
 
-ROUND_COMMANDS_MAX: Final = 2_000  # about 40 ms of deciding, only ever with a backlog and nobody waiting at the direct door
+ROUND_COMMANDS_MAX: Final = 2_000  # 20 to 40 ms, at 10 to 20 us each; only with a backlog and nobody at the direct door
 AT_ONCE: Final = 250  # read and checked before the first is decided: what they take still fits the processor's own cache
 ROUND_BYTES_MAX: Final = 1536 * 1024  # soft: a round ends above it; one command's facts may go beyond (topic limit 8 MiB)
 EXPIRY_LEDGERS_MAX: Final = 500  # whose reservations expire in one round: about 10 ms; the next round takes the next
