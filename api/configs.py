@@ -23,7 +23,7 @@ from z0.domain.config import ANY, PLATFORM_TENANT, version_of_fact
 from z0.domain.facts import ConfigType, Scope
 from z0.domain.outcome import Outcome
 
-PAGE_MAX: Final = 1_000
+PAGE_MAX: Final = 1_000  # of up to 32 KiB each
 
 
 class ConfigOut(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from api.reads import FactRow, Reads, Window
 from z0.codec import decode_fact
 from z0.domain.answer import Answer
 
-PAGE_MAX: Final = 1_000
+PAGE_MAX: Final = 1_000  # half a megabyte of usual facts
 WAIT_S: Final = 2.0
 LOOK_AGAIN_S: Final = 0.02
 

@@ -20,9 +20,9 @@ from z0.domain.config import PLATFORM_TENANT
 from z0.receipts import History
 from z0.receipts.from_postgres import PostgresHistory
 
-POOL_MAX: Final = 8
-ASK_TIMEOUT_S: Final = 2.0
-PING_TIMEOUT_S: Final = 1.0
+POOL_MAX: Final = 8  # queries of a millisecond each: eight at once are thousands a second
+ASK_TIMEOUT_S: Final = 2.0  # they take milliseconds; a store that is silent for this long is away
+PING_TIMEOUT_S: Final = 1.0  # a probe of readiness is asked for every few seconds
 
 
 class FactRow(NamedTuple):

@@ -17,7 +17,7 @@ from z0.domain.answer import Answer, Eligibility, LimitView
 from z0.domain.facts import Scope
 from z0.domain.views import SHOWN_MAX, Place
 
-PAGE_MAX: Final = SHOWN_MAX
+PAGE_MAX: Final = SHOWN_MAX  # what one answer of the ledger shows
 _T = TypeVar("_T")
 
 

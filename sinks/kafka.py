@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 FETCH_BYTES_MIN: Final = 64 * 1024
 FETCH_WAIT_MS: Final = 100
 PARTITION_FETCH_BYTES: Final = 4 << 20
-METADATA_TIMEOUT_S: Final = 10.0
-SHOW_TIMEOUT_S: Final = 5.0
+METADATA_TIMEOUT_S: Final = 10.0  # the start is tried again, and says why it waits
+SHOW_TIMEOUT_S: Final = 5.0  # shown for people only; nothing waits for it
 
 
 class KafkaSource:

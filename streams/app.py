@@ -39,9 +39,7 @@ HEARTBEAT_INTERVAL_S: Final = 2.0
 TICK_INTERVAL_S: Final = 0.5  # what is due although nobody asks is due at most this late
 ANNOUNCE_INTERVAL_S: Final = 60.0
 COMMIT_INTERVAL_S: Final = 1.0  # only where to start reading; exactness comes from the applied offset
-
-
-COMMIT_TIMEOUT_S: Final = 2.0
+COMMIT_TIMEOUT_S: Final = 2.0  # a worker that ends waits no longer: it only says where to start reading
 
 
 class PromptTableManager(TableManager):

@@ -17,8 +17,8 @@ from z0.errors import SinkStopped, no_answer, refused
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-CONNECT_TIMEOUT_S: Final = 5
-ANSWER_TIMEOUT_S: Final = 60
+CONNECT_TIMEOUT_S: Final = 5  # then it is tried again, at growing intervals
+ANSWER_TIMEOUT_S: Final = 60  # an object of 64 MiB takes a second; a minute means that nobody is there
 _TRANSIENT: Final = frozenset({"SlowDown", "RequestTimeout", "ConditionalRequestConflict", "OperationAborted", "Throttling"})
 _OURS_ALREADY: Final = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 

@@ -16,8 +16,8 @@ from urllib3.exceptions import HTTPError
 from sinks.base import StoreUnavailable
 from z0.errors import SinkStopped, no_answer, refused
 
-CONNECT_TIMEOUT_S: Final = 5
-ANSWER_TIMEOUT_S: Final = 60
+CONNECT_TIMEOUT_S: Final = 5  # then it is tried again, at growing intervals
+ANSWER_TIMEOUT_S: Final = 60  # a batch takes a second; a minute means a dying server, and the same batch may be sent again
 # Codes that pass by themselves: full disks, time-outs, sockets, too many queries or parts, memory, read-only, shutting down,
 # Keeper away.
 TRANSIENT_CODES: Final = frozenset({75, 243, 159, 160, 164, 202, 203, 209, 210, 236, 241, 242, 252, 279, 319, 425, 439, 999})

@@ -25,7 +25,7 @@ COLUMNS: Final = (
     "cause_partition", "cause_offset", "proof_ledger_id", "proof_seq", "proof_hash", "proof_checked",
     "log_partition", "log_time", "value",
 )  # fmt: skip
-_SEQ_MAX: Final = 2**63 - 1
+_SEQ_MAX: Final = 2**63 - 1  # of bigint
 _NO_CAUSE: Final = (None, None)
 _NO_PROOF: Final = (None, None, None, None)
 # How JSON writes U+0000; also found in an escaped backslash before `u0000`, which only costs the slower way.

@@ -33,7 +33,7 @@ from z0.names import SINK_POSTGRES
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Cursor = psycopg.Cursor[tuple[Any, ...]]
-CONNECT_TIMEOUT_S: Final = 5
+CONNECT_TIMEOUT_S: Final = 5  # then it is tried again, at growing intervals
 # A statement of one batch takes a second; a minute means a lock or a dying server, and trying again is better than waiting.
 STATEMENT_TIMEOUT_MS: Final = 60_000
 _COLUMNS: Final = ", ".join(COLUMNS).encode()

@@ -53,6 +53,43 @@ def test_modules_are_short_and_lines_fit() -> None:
     assert found == []
 
 
+BOUND = re.compile(r"_(MAX|BATCH|ENTITIES)$|(^|_)MAX_|(^|_)TIMEOUT_|_WITHIN_")
+NO_PRODUCT = {"sim", "bench", "demo"}
+# Nobody meets them: they follow from bounds that stand on the page, or say how long something is waited for that is tried again.
+BEHIND_THE_PAGE = set(
+    """
+    AMOUNT_CHARS_MAX ANSWER_TIMEOUT_S BATCH_MAX BEAT_MAX_S BROKER_TIMEOUT_MS CLOSE_TIMEOUT_S CONTEXTS_MAX COUNT_DIGITS_MAX
+    EXAMPLES_MAX FETCH_MAX_WAIT_MS FROM_HEAP_BYTES_MAX HASHED_BYTES_MAX LETTER_KEY_BYTES_MAX LIMITS_IN_FORCE_MAX
+    METADATA_TIMEOUT_S MIGRATE_WITHIN_S PING_TIMEOUT_S RECLAIM_DOUBLINGS_MAX RECORDS_BYTES_MAX RECORDS_MAX REQUEST_TIMEOUT_MS
+    REQUEST_TIMEOUT_S SEQ_DIGITS_MAX SHOWN_MAX SHOW_TIMEOUT_S SOCKET_PATH_MAX STARTS_MAX STARTS_WITHIN_S STATEMENT_TIMEOUT_MS
+    STRETCH_BYTES_MAX TIMEOUT_MS TIMESTAMP_MAX UNITS_MAX
+    """.split()
+)
+
+
+def bounds() -> Iterator[tuple[str, str, list[str]]]:
+    """Where each bound is, its name, and its lines with the one above."""
+    for path, tree in trees(*PRODUCT):
+        lines = (ROOT / path).read_text().splitlines()
+        for node in tree.body if not NO_PRODUCT & set(path.parts) else ():
+            name = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
+            if isinstance(name, ast.Name) and name.id.isupper() and BOUND.search(name.id):
+                yield f"{path}:{node.lineno}", name.id, lines[node.lineno - 2 : node.end_lineno]
+
+
+def test_every_bound_has_its_reason_beside_it() -> None:
+    """A number without one can be neither kept nor changed: behind it, or in a comment above."""
+    bare = [f"{at} {name}" for at, name, (above, *own) in bounds() if not above.startswith("#") and "  # " not in own[-1]]
+    assert bare == []
+
+
+def test_every_bound_that_somebody_meets_is_on_the_page_of_limits() -> None:
+    """Whoever runs into one looks there."""
+    page, names = (ROOT / "z0/reference/limits.py").read_text(), {name for _, name, _ in bounds() if not name.startswith("_")}
+    assert sorted(name for name in names - BEHIND_THE_PAGE if not re.search(rf"\b{name}\b", page)) == []
+    assert sorted(BEHIND_THE_PAGE - names) == []
+
+
 @pytest.mark.parametrize(
     "folder",
     [

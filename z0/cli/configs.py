@@ -20,7 +20,7 @@ from rich.table import Table
 from api.keys import is_tenant_name, tenant_entity_id
 from z0.cli.screen import screen
 from z0.cli.servers import check, with_ledger
-from z0.cli.tenants import check_tenant
+from z0.cli.tenants import TIMEOUT_MS, check_tenant
 from z0.clock import SystemClock
 from z0.domain.answer import Answer
 from z0.domain.commands import TIMESTAMP_MAX, PutConfig
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from z0.configs.history import Period
     from z0.log.ports import Log
 
-TIMEOUT_MS = 15_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOMENT_SHOWN = 60  # characters of what was no moment
 ConfigId = Annotated[str, typer.Argument(help="`cfg_...`, of your choice; the same id again writes its next version.")]

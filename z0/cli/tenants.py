@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DAY_MS = 24 * 3600 * 1000
-TIMEOUT_MS = 15_000
+TIMEOUT_MS = 15_000  # a worker that has just started, or that takes over, serves within this
 
 
 class MadeKey(NamedTuple):

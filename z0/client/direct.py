@@ -30,7 +30,7 @@ from z0.errors import FormatError
 logger = logging.getLogger(__name__)
 
 ASK_AGAIN_S: Final = 0.05  # an owner that is gone has a successor after seconds; 20 questions a second cost nothing
-CONNECT_TIMEOUT_S: Final = 2.0
+CONNECT_TIMEOUT_S: Final = 2.0  # an owner that is there takes a connection in milliseconds; then whoever owns it now is asked
 REFUSED_AGAIN_S: Final = 2.0  # an owner that sends us away would say the same again; each time is a line in two logs
 _ASK_AGAIN: Final = frozenset({Outcome.NOT_OWNER, Outcome.WARMING_UP})
 

@@ -51,7 +51,7 @@ _ZERO_ALLOWED: Final = frozenset({Append, Confirm, Check})
 _PRICED: Final = frozenset({Authorize, Check})
 METERS_MAX: Final = 32  # in one usage: a decision multiplies each
 QUANTITY_DIGITS_MAX: Final = 18  # times a price of 38 digits is exact in the one context that multiplies
-NAME_CHARS_MAX: Final = 200
+NAME_CHARS_MAX: Final = 200  # a config's name is a line for people
 _NUL_ESCAPED = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # not: an escaped backslash before `u0000`
 _object_decoder = msgspec.json.Decoder(dict[str, Any])
 

@@ -47,7 +47,7 @@ ROLES_MAX: Final = 64  # more are better grouped: a command is looked up in each
 CANDIDATES_MAX: Final = 64  # a caller tries them one after the other
 PRICE_DECIMALS_MAX: Final = 24  # published price lists have up to 24; the product is rounded at 1e-12
 SCHEMA_NODES_MAX: Final = 256  # a check costs at most nodes times values: 0.1 s for the largest fact there may be
-SCHEMA_DEPTH_MAX: Final = 32
+SCHEMA_DEPTH_MAX: Final = 32  # people nest a handful of levels; whoever walks a schema calls itself once for each
 # By `z0.domain.schema_weight`: what weighs so much can be asked of facts up to 4 KiB (`z0.domain.appending.CHECK_WORK_MAX`).
 SCHEMA_WEIGHT_MAX: Final = 16_384
 

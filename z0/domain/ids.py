@@ -44,8 +44,8 @@ PREFIXES: Final[dict[str, EntityType]] = {
     "cfg": EntityType.CONFIG,
     "wf": EntityType.WORKFLOW,
 }
-ID_BYTES_MAX: Final = 128
-COMMAND_ID_BYTES_MAX: Final = 200
+ID_BYTES_MAX: Final = 128  # three UUIDs fit; it is the key of every record and stands on every fact
+COMMAND_ID_BYTES_MAX: Final = 200  # five UUIDs fit; the index keeps each for 35 days
 SEQ_DIGITS_MAX: Final = 18  # a seq fits 64 bits
 _ENTITY_ID = re.compile(rf"({'|'.join(PREFIXES)})_[A-Za-z0-9_:\-]{{1,{ID_BYTES_MAX - 8}}}", re.ASCII)
 

@@ -11,9 +11,9 @@ from typing import Final
 
 DECIMALS: Final = 12
 SCALE: Final = 10**DECIMALS
-WHOLE_DIGITS_MAX: Final = 26
-AMOUNT_CHARS_MAX: Final = WHOLE_DIGITS_MAX + 1 + DECIMALS
-UNITS_MAX: Final = 10 ** (WHOLE_DIGITS_MAX + DECIMALS) - 1
+WHOLE_DIGITS_MAX: Final = 26  # of the stores' numeric(38,12)
+AMOUNT_CHARS_MAX: Final = WHOLE_DIGITS_MAX + 1 + DECIMALS  # longer ones need not be looked at
+UNITS_MAX: Final = 10 ** (WHOLE_DIGITS_MAX + DECIMALS) - 1  # 38 digits
 # Three digits by their number, and the same without zeros at the end: half of what padding and stripping cost.
 _THREE: Final = [f"{number:03}" for number in range(1000)]
 _LAST: Final = [text.rstrip("0") for text in _THREE]

@@ -13,7 +13,7 @@ _LEFT_OVER: Final = frozenset({"unevaluatedProperties", "unevaluatedItems"})
 _LEFT_OVER_FACTOR: Final = 4
 _DIVISION_WEIGHT: Final = 1024  # of `multipleOf`: by fractions, 24 us where one is long
 _FRACTION_WEIGHT: Final = 64  # of a number that is no integer of 53 bits: it is compared as a fraction, in 0.8 us
-_INTEGER_MAX: Final = 2**53
+_INTEGER_MAX: Final = 2**53  # from here on a number is compared as a fraction
 _CLASS_WEIGHT: Final = 64  # of a class of Unicode (`\p{L}`): tables of hundreds of ranges
 _MOST: Final = 2**40  # beyond any bound; keeps the numbers short
 _TOKEN: Final = re.compile(
@@ -26,7 +26,7 @@ _TOKEN: Final = re.compile(
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{128,}")
 _UNICODE_CLASS: Final = re.compile(r"\\[pP](?:\{[^}]*\})?")
 _VERBOSE: Final = re.compile(r"\(\?[A-Za-z-]*x")  # white space and comments, which would hide the rest
-_DIGITS_MAX: Final = 9
+_DIGITS_MAX: Final = 9  # a number of repetitions with more is beyond any bound
 
 
 def weight_of(schema: Any) -> int:

@@ -21,7 +21,7 @@ from z0.domain.payloads import ConfigHead
 # Per ledger. The snapshot of an account with all of them, whatever their ids and however many limits counted them, and an expiry
 # of all of them each fit one record batch: a snapshot that does not would hold the floor for ever.
 HOLDS_MAX: Final = 8_000
-CHARGES_MAX: Final = 5_000
+CHARGES_MAX: Final = 5_000  # in the same snapshot
 GRANTS_MAX: Final = 1_000  # per entity: users with a role; more belong into a group of the caller's own
 LIMITS_IN_FORCE_MAX: Final = 32  # of one entity: `z0.domain.config.LIMITS_MAX` together
 COUNTERS_MAX: Final = 128  # per entity: four times the limits of one policy, so only counters of gone limits are forgotten

@@ -18,10 +18,10 @@ from z0.imports.build import RowCommands, Step
 from z0.imports.doors import Decided, Listener
 from z0.imports.errors import DoorError
 
-BATCH_MAX: Final = 1_000
+BATCH_MAX: Final = 1_000  # as many as the API takes in one request
 BATCH_BYTES_MAX: Final = 1_000_000  # half of what the API takes by default
 TRY_AGAIN: Final = frozenset({429, 500, 502, 503, 504})
-REQUEST_TIMEOUT_S: Final = 60.0
+REQUEST_TIMEOUT_S: Final = 60.0  # a full batch takes a fraction of a second; who is silent for this long is gone
 GOOD: Final = frozenset({Outcome.ACCEPTED})
 TRANSIENT: Final = frozenset(outcome.value for outcome in Outcome if is_transient(outcome))
 

@@ -5,9 +5,7 @@ Lines of a text file. Owns: that a row takes a bounded part of memory, however l
 from io import TextIOWrapper
 from typing import Final
 
-ROW_CHARS_MAX: Final = (
-    1_000_000  # four times the longest command; nothing longer is kept, so that a file without line ends is one bad row
-)
+ROW_CHARS_MAX: Final = 1_000_000  # four times the longest command; a file without line ends is one bad row
 PREVIEW_CHARS: Final = 500
 
 

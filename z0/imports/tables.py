@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from z0.imports.errors import BadValueError
 from z0.imports.mapping import Table
 
-ROWS_MAX: Final = 100_000
+ROWS_MAX: Final = 100_000  # a table is held in memory: at some hundred bytes a row, some tens of megabytes
 
 
 class LookupTable(NamedTuple):

@@ -13,7 +13,7 @@ from z0.imports.build import Step
 from z0.imports.doors import Decided
 from z0.imports.sources import BadRow
 
-EXAMPLES_MAX: Final = 20
+EXAMPLES_MAX: Final = 20  # shown with `--json`; all of them are in the file of bad rows
 
 
 class Tally:

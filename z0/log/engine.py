@@ -51,7 +51,7 @@ INDEX_ROUNDS_MAX: Final = 32  # a write costs 40 us and the interpreter's lock; 
 INDEX_ENTRIES_MAX: Final = 256  # some 0.3 ms of writing, while callers wait
 INDEX_PAUSE_S: Final = 0.02  # quiet for so long: what is owed is written
 RECLAIM_PAUSE_S: Final = 0.5  # with jitter, or two claimants would void each other in turns
-RECLAIM_DOUBLINGS_MAX: Final = 10
+RECLAIM_DOUBLINGS_MAX: Final = 10  # enough to reach the next; no float holds 2 to the power of a night's deaths
 RECLAIM_PAUSE_MAX_S: Final = 30.0  # doubled up to this while no round succeeds: a wrong clock must not fill the log with claims
 
 

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 Take = Callable[[Sequence[Record]], None]
 POLL_MS: Final = 1_000
 RETRY_S: Final = 1.0  # doubled up to the next while nothing works, with jitter
-RETRY_MAX_S: Final = 30.0
+RETRY_MAX_S: Final = 30.0  # a Kafka that is back after hours is followed within a minute
 
 
 async def read_all(servers: str, topic: str, take: Take) -> None:

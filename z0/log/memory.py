@@ -17,7 +17,7 @@ from z0.log.claims import Floor
 from z0.log.ports import Appended, Message, Record
 from z0.log.snapshot import LedgerSnapshot
 
-READ_BATCH = 500
+READ_BATCH = 500  # a log of a test has several
 
 
 class MemoryLog:

@@ -19,7 +19,7 @@ from typing import Final
 # From a beat to the next, for what its rounds took until their batches were handed over. p99 at 20,000 commands a second, in
 # turns: 19 and 68 ms with 1.5, 9 to 15 with 2.25, 12 to 54 with 2.9.
 BEAT_PER_WORK: Final = 2.25
-BEAT_MAX_S: Final = 0.004
+BEAT_MAX_S: Final = 0.004  # the longest wait for a turn: a fifth of a p99 of 20 ms
 
 
 class Pace:

@@ -2,25 +2,41 @@
 
 from typing import Final
 
+from api import auth, decisions, items, reads, views
+from api import configs as config_pages
+from api import facts as fact_pages
+from sinks.archive.sealing import RANGE_BYTES_MAX
+from sinks.policy import BatchLimit
 from streams import door
-from streams.app import HEARTBEAT_INTERVAL_S, SESSION_TIMEOUT_S, TICK_INTERVAL_S
+from streams.app import COMMIT_TIMEOUT_S, HEARTBEAT_INTERVAL_S, SESSION_TIMEOUT_S, TICK_INTERVAL_S
+from streams.host import RELEASE_TIMEOUT_S
+from streams.reading import TAKEN_MAX
 from tables.store import BLOCK_CACHE_BYTES
+from z0.client.direct import CONNECT_TIMEOUT_S
 from z0.client.frames import FRAME_BYTES_MAX, HELLO_BYTES_MAX
 from z0.codec import NESTING_MAX
 from z0.config import SECRET_BYTES_MAX, Config, variable
-from z0.configs.book import READ_BYTES_MAX, REMEMBERED_BYTES_MAX
+from z0.configs.book import PINNED_MAX, READ_BYTES_MAX, REMEMBERED_BYTES_MAX
 from z0.domain import config as configs
 from z0.domain.appending import CHECK_WORK_MAX
-from z0.domain.check import METERS_MAX
+from z0.domain.check import METERS_MAX, NAME_CHARS_MAX, QUANTITY_DIGITS_MAX
 from z0.domain.commands import COMMAND_BYTES_MAX, TTL_MS_MAX
 from z0.domain.decide import EVENT_TIME_FUTURE_MAX_MS, EVENT_TIME_PAST_MAX_MS
+from z0.domain.expiry import EXPIRIES_PER_FACT_MAX
+from z0.domain.ids import COMMAND_ID_BYTES_MAX, ID_BYTES_MAX
+from z0.domain.money import DECIMALS, WHOLE_DIGITS_MAX
 from z0.domain.state import CHARGES_MAX, COUNTERS_MAX, ENDED_MAX, GRANTS_MAX, HOLDS_MAX
+from z0.imports.lines import ROW_CHARS_MAX
+from z0.imports.tables import ROWS_MAX
 from z0.log.deciding import EXPIRY_LEDGERS_MAX, ROUND_BYTES_MAX, ROUND_COMMANDS_MAX
+from z0.log.engine import INDEX_ENTRIES_MAX, INDEX_PAUSE_S, INDEX_ROUNDS_MAX, RECLAIM_PAUSE_MAX_S
 from z0.log.entry import RETENTION_MS
-from z0.log.index import CACHE_BYTES
-from z0.log.producer import BATCH_BYTES_MAX
-from z0.log.recovery import ACK_TIMEOUT_S, CLOCK_SKEW_MAX_MS
-from z0.log.snapshotting import STEP_ENTITIES_MAX, STEP_PAUSE_MS
+from z0.log.following import RETRY_MAX_S
+from z0.log.index import CACHE_BYTES, WRITE_BUFFER_BYTES, WRITE_BUFFERS
+from z0.log.kafka import READ_BATCH, READ_STALL_S
+from z0.log.producer import BATCH_BYTES_MAX, REQUEST_BYTES_MAX, STOP_TIMEOUT_S
+from z0.log.recovery import ACK_TIMEOUT_S, CLOCK_SKEW_MAX_MS, INDEX_BATCH, RELIEF_ENTITIES
+from z0.log.snapshotting import PASS_STEPS_MAX, STEP_ENTITIES_MAX, STEP_PAUSE_MS
 from z0.reference.text import page, table
 
 INTRO: Final = """Everything that could grow has a bound, so that memory, an answer and a recovery have one too. Bounds with a
@@ -36,13 +52,17 @@ def limits_page() -> str:
         "Limits",
         INTRO,
         "## One ledger",
-        table(head, _ledger()),
+        table(head, [*_ledger(), *_words()]),
         "## One worker, per partition",
-        table(head, _worker()),
+        table(head, [*_worker(), *_inner()]),
         "## One worker's direct door",
         table(head, _door()),
+        "## The HTTP API",
+        table(head, _api()),
+        "## Copies and imports",
+        table(head, _copies()),
         "## Time",
-        table(head, _time()),
+        table(head, [*_time(), *_waits()]),
         "## Configs",
         table(head, _configs()),
     )
@@ -66,13 +86,31 @@ def _ledger() -> list[Row]:
     ]
 
 
+def _words() -> list[Row]:
+    return [
+        (
+            "an entity's id",
+            f"{ID_BYTES_MAX - 8} bytes behind its prefix",
+            "three UUIDs fit; it is on every fact; `bad_ledger_id`",
+        ),
+        ("a command's id", f"{COMMAND_ID_BYTES_MAX} bytes", "five UUIDs fit; the index keeps each for 35 days; `bad_command_id`"),
+        (
+            "an amount",
+            f"{WHOLE_DIGITS_MAX} digits, and {DECIMALS} decimals",
+            "the stores' numeric(38,12); `bad_amount`, and a sum `amount_overflow`",
+        ),
+        ("a quantity in a usage", f"{QUANTITY_DIGITS_MAX} digits", "its product with any price is exact; `bad_amount`"),
+        ("reservations in one fact of expiry", f"{EXPIRIES_PER_FACT_MAX}", "it stays under 256 KiB; the next fact has the next"),
+    ]
+
+
 def _worker() -> list[Row]:
     default = Config()
     return [
         (_variable("live_entities_max"), f"{default.live_entities_max:,}", "about 2 KiB each; others are read from the tables"),
         (_variable("queue_commands_max"), f"{default.queue_commands_max:,}", "a third of a second of work; `overloaded`"),
         (_variable("queue_bytes_max"), _bytes(default.queue_bytes_max), "the same for large commands; `overloaded`"),
-        ("commands in a round", f"{ROUND_COMMANDS_MAX:,}", "only with a backlog and nobody waiting at the direct door"),
+        ("commands in a round", f"{ROUND_COMMANDS_MAX:,}", "20 to 40 ms; only with a backlog and nobody at the direct door"),
         ("bytes in a round", _bytes(ROUND_BYTES_MAX), "a batch of this size is acked in milliseconds"),
         ("batches in flight", "1, and 1 decided", "one more would add latency and bring nothing: deciding is the bottleneck"),
         ("ledgers expired in a round", f"{EXPIRY_LEDGERS_MAX}", "10 ms; the next round takes the next"),
@@ -89,6 +127,28 @@ def _worker() -> list[Row]:
         ),
         ("index cache", _bytes(CACHE_BYTES), "nearly every look-up is for an id never seen, and filters answer those"),
         ("table cache", _bytes(BLOCK_CACHE_BYTES), "per table; the library's default is 2 GiB"),
+    ]
+
+
+def _inner() -> list[Row]:
+    buffers = f"{WRITE_BUFFERS} of {_bytes(WRITE_BUFFER_BYTES)}"
+    return [
+        ("write buffers, of the index and of each table", buffers, "one is written, one waits for it, one is filled"),
+        (
+            "ids that wait to be written to the index",
+            f"{INDEX_ENTRIES_MAX}, of at most {INDEX_ROUNDS_MAX} rounds, for {INDEX_PAUSE_S * 1000:.0f} ms of quiet",
+            "a write costs 40 us and the interpreter's lock; until then they are known in memory",
+        ),
+        ("a pass of snapshots", f"{PASS_STEPS_MAX} steps", "it ends within a second; steps get larger where more is dirty"),
+        ("commands taken from a fetch at once", f"{TAKEN_MAX:,}", "1 ms, in which callers of the direct door wait, too"),
+        ("records of the log that a reader holds", f"{READ_BATCH:,}", "some megabytes"),
+        ("ids that a replay writes at once", f"{INDEX_BATCH:,}", "about 2 MiB until then"),
+        (
+            "snapshots that a replay writes at once",
+            f"{RELIEF_ENTITIES:,}",
+            "about 2 MiB; when memory is full of what it has changed",
+        ),
+        ("a request for the broker, of all partitions", _bytes(REQUEST_BYTES_MAX), "a broker takes 100 MiB"),
     ]
 
 
@@ -118,6 +178,39 @@ def _door() -> list[Row]:
     ]
 
 
+def _api() -> list[Row]:
+    default = Config()
+    pages = sorted({fact_pages.PAGE_MAX, config_pages.PAGE_MAX, views.PAGE_MAX})
+    return [
+        ("commands in one batch", f"{items.COMMANDS_MAX:,}", "a fiftieth of a second of deciding; more bring no higher rate"),
+        (_variable("body_bytes_max"), f"{default.body_bytes_max:,} bytes", "a full batch of usual commands; `too_large`"),
+        (
+            "entries on a page",
+            ", ".join(f"{most:,}" for most in pages),
+            "half a megabyte of usual facts, 32 MiB of the largest configs",
+        ),
+        ("keys remembered", f"{auth.REMEMBERED_MAX:,}", "the one that was not used for longest goes, and is looked up again"),
+        ("a revoked key works for", f"at most {auth.REMEMBERED_MS // 1000} s", "without a memory each request would be two"),
+        ("connections to Postgres", f"{reads.POOL_MAX}", "queries of a millisecond each: thousands a second"),
+        ("Postgres is waited for", f"{reads.ASK_TIMEOUT_S:.0f} s", "its answers take milliseconds; `reads_unavailable`"),
+        ("it is waited for up to the ledger's head", f"{fact_pages.WAIT_S:.0f} s", "then the answer says how far it is"),
+        ("receipts made at once", f"{decisions.AT_ONCE}", "each folds its ledger from the first fact; others wait"),
+        ("a receipt takes", f"at most {decisions.LONGEST_S:.0f} s", "about two million facts; `z0 explain` has no such bound"),
+    ]
+
+
+def _copies() -> list[Row]:
+    default, batch = Config(), BatchLimit()
+    return [
+        (_variable("sink_batch_rows_max"), f"{default.sink_batch_rows_max:,}", "one transaction of a store takes about a second"),
+        ("a sink's batch", _bytes(batch.bytes_max), "what it holds in memory, as a fact may have 256 KiB"),
+        ("records that a sink decodes at once", f"{batch.poll_rows_max:,}", "15 ms, in which nothing else goes on"),
+        ("a range of the archive", _bytes(RANGE_BYTES_MAX), "of each partition; ended early rather than held in memory"),
+        ("a row of an import", f"{ROW_CHARS_MAX:,} characters", "four times the longest command; a bad row"),
+        ("rows of a table beside a mapping", f"{ROWS_MAX:,}", "it is held in memory; the import does not start"),
+    ]
+
+
 def _time() -> list[Row]:
     return [
         (
@@ -143,6 +236,37 @@ def _time() -> list[Row]:
             "a silent worker is replaced after",
             f"{SESSION_TIMEOUT_S:.0f} s",
             f"heartbeats come every {HEARTBEAT_INTERVAL_S:.0f} s",
+        ),
+    ]
+
+
+def _waits() -> list[Row]:
+    return [
+        (
+            _variable("command_timeout_ms"),
+            f"{Config().command_timeout_ms / 1000:.0f} s",
+            "for a decision; then 504, and the same id again",
+        ),
+        ("an owner is connected to within", f"{CONNECT_TIMEOUT_S:.0f} s", "then whoever owns the partition now is asked"),
+        (
+            "a partition is claimed again after",
+            f"at most {RECLAIM_PAUSE_MAX_S:.0f} s",
+            "doubled while no round succeeds, from half a second",
+        ),
+        (
+            "a leader that says nothing to a reader",
+            f"{READ_STALL_S:.0f} s",
+            "longer than an election takes; then the reader hears of it",
+        ),
+        (
+            "Kafka is asked again after",
+            f"at most {RETRY_MAX_S * 1.5:.0f} s",
+            "by who follows configs and owners; doubled, with jitter",
+        ),
+        (
+            "a worker that ends takes",
+            f"{RELEASE_TIMEOUT_S:.0f} s for snapshots, {STOP_TIMEOUT_S:.0f} s for acks, {COMMIT_TIMEOUT_S:.0f} s for the group",
+            "each at most; what it left out stands in the log",
         ),
     ]
 
@@ -179,6 +303,12 @@ def _configs() -> list[Row]:
             _bytes(READ_BYTES_MAX),
             "values take up to 19 times their text; others are read again when they are asked for",
         ),
+        (
+            "prices of older versions remembered",
+            f"{PINNED_MAX:,}",
+            "retries under an older price come in bunches, of the same few versions; then they are read again",
+        ),
+        ("a config's name", f"{NAME_CHARS_MAX} characters", "a line for people; `malformed`"),
         (
             "policies remembered, by the text of their configs",
             _bytes(REMEMBERED_BYTES_MAX),

@@ -23,7 +23,7 @@ from z0.stack.program import Program, Report
 from z0.stack.programs import MIGRATE, environment, find, programs
 from z0.stack.supervise import ACTIVE, RUNS, Supervisor
 
-MIGRATE_WITHIN_S = 120.0
+MIGRATE_WITHIN_S = 120.0  # it takes seconds; a busy machine may need a minute
 # They have a log and are no programs of the stack.
 NO_PROGRAMS = ("migrate", "supervisord")
 

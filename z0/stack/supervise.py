@@ -22,7 +22,7 @@ from z0.config import PREFIX
 from z0.errors import StackError
 from z0.stack.layout import Layout
 
-STARTS_WITHIN_S: Final = 15.0
+STARTS_WITHIN_S: Final = 15.0  # the supervisor itself, which takes a second
 WAIT: Final = False
 RUNS: Final = frozenset({"RUNNING", "STARTING"})
 ACTIVE: Final = RUNS | {"BACKOFF", "STOPPING"}
