@@ -109,6 +109,6 @@ async def test_of_what_is_preloaded_at_once_nothing_is_read_before_all_of_it_is_
     first = await produce(stack, 1)
     reader.assign({PARTITION: first + 1})
     with pytest.raises(InterruptedError):
-        await preload_at_once(stack.kafka_servers, COMMANDS, 1, interrupted())
-    assert await preload_at_once(stack.kafka_servers, COMMANDS, 1, records) == 3
+        await preload_at_once(stack.kafka_servers, COMMANDS, 1, records=interrupted())
+    assert await preload_at_once(stack.kafka_servers, COMMANDS, 1, records=records) == 3
     assert [record.value for record in await next_records(reader)] == [value for _, value in records]

@@ -47,7 +47,7 @@ COSTLY = {
 def test_a_schema_that_costs_too_much_is_refused_before_it_is_compiled(schema: Any) -> None:
     """A tenth of a second would be enough to see that it is only weighed."""
     begun = time.perf_counter()
-    refusal = refusal_of(put(rule(schema), "invariant"), NOW, [], NOTHING_HELD)
+    refusal = refusal_of(put(rule(schema), "invariant"), NOW, others=[], held=NOTHING_HELD)
     assert time.perf_counter() - begun < 1
     assert refusal is not None
     assert (refusal.outcome, refusal.rule) == (Outcome.BAD_CONFIG, "config.settings.schema")
@@ -67,7 +67,7 @@ USUAL = [
 @pytest.mark.parametrize("schema", USUAL)
 def test_what_rules_usually_say_is_taken_and_asked_of_facts_of_kibibytes(schema: Any) -> None:
     """The bound is for what nobody writes by hand."""
-    assert refusal_of(put(rule(schema), "invariant"), NOW, [], NOTHING_HELD) is None
+    assert refusal_of(put(rule(schema), "invariant"), NOW, others=[], held=NOTHING_HELD) is None
     assert weight_of(rule(schema)) * 4096 < CHECK_WORK_MAX
 
 

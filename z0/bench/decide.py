@@ -28,7 +28,7 @@ async def ours(config: Config, accounts: int, commands: int) -> float:
     await migrate_topics(config)
     run = f"d{time.time_ns():x}"
     start = await ends(_through(config))
-    await preload(config.kafka_servers, COMMANDS, config.partitions, _records(accounts, commands, run))
+    await preload(config.kafka_servers, COMMANDS, config.partitions, records=_records(accounts, commands, run))
     with start_worker(config):
         return await _per_s(config, start, run, commands)
 
@@ -42,7 +42,7 @@ async def by_those_who_serve(config: Config, accounts: int, commands: int) -> fl
     """
     run = f"d{time.time_ns():x}"
     start = await ends(_through(config))
-    await preload_at_once(config.kafka_servers, COMMANDS, config.partitions, _records(accounts, commands, run))
+    await preload_at_once(config.kafka_servers, COMMANDS, config.partitions, records=_records(accounts, commands, run))
     return await _per_s(config, start, run, commands)
 
 
@@ -55,7 +55,7 @@ def _records(accounts: int, commands: int, run: str) -> Iterator[Pair]:
 
 
 async def _per_s(config: Config, start: Mapping[int, int], run: str, commands: int) -> float:
-    return commands / await span_ms(_through(config), start, (run.encode(), b'"type":"budget"'), commands) * 1000
+    return commands / await span_ms(_through(config), start, (run.encode(), b'"type":"budget"'), expected=commands) * 1000
 
 
 async def theirs(config: Config, accounts: int, commands: int, *options: str) -> float:
@@ -66,12 +66,12 @@ async def theirs(config: Config, accounts: int, commands: int, *options: str) ->
         (keys[n % accounts], json.dumps({"id": str(n), "account": keys[n % accounts], "amount": "0.0125"}).encode())
         for n in range(commands)
     )
-    await preload(config.kafka_servers, idiomatic.COMMANDS, config.partitions, events)
+    await preload(config.kafka_servers, idiomatic.COMMANDS, config.partitions, records=events)
     folder = Path(config.home) / "bench-idiomatic"
     arguments = ["z0.bench.idiomatic", config.kafka_servers, str(folder), str(config.partitions), *options]
     with running(arguments, {}, config.home / "logs" / "bench-idiomatic.log"):
         through = Through(config.kafka_servers, idiomatic.COMMANDS, idiomatic.FACTS, config.partitions, "id")
-        span = await span_ms(through, dict.fromkeys(range(config.partitions), 0), (), commands)
+        span = await span_ms(through, dict.fromkeys(range(config.partitions), 0), (), expected=commands)
     return commands / span * 1000
 
 

@@ -70,7 +70,7 @@ async def measure(config: Config, entities: int) -> Mapping[str, Figure]:
     """All figures of `z0 bench recovery`."""
     await migrate_topics(config)
     records = ((command.ledger_id, encode_command(command)) for command in story(entities))
-    commands = await preload(config.kafka_servers, COMMANDS, config.partitions, records)
+    commands = await preload(config.kafka_servers, COMMANDS, config.partitions, records=records)
     probes = probes_of(config.partitions, entities)
     with start_worker(config) as worker:
         before = await _before(config, worker, commands)

@@ -52,28 +52,28 @@ async def make_topics(servers: str, partitions: int, topics: Mapping[str, Mappin
         await admin.close()
 
 
-async def preload(servers: str, topic: str, partitions: int, records: Iterable[Pair]) -> int:
+async def preload(servers: str, topic: str, partitions: int, *, records: Iterable[Pair]) -> int:
     """Write records in batches to the partition of their key, and wait for the acks; how many there were."""
     producer = new_producer(servers)
     await producer.start()
     try:
-        return await _send_all(producer, topic, partitions, records)
+        return await _send_all(producer, topic, partitions, records=records)
     finally:
         await producer.stop()
 
 
-async def preload_at_once(servers: str, topic: str, partitions: int, records: Iterable[Pair]) -> int:
+async def preload_at_once(servers: str, topic: str, partitions: int, *, records: Iterable[Pair]) -> int:
     """The same in one transaction: readers of committed records see nothing of it, and at its end everything."""
     producer = new_producer(servers, transactional_id=f"preload-{topic}")
     await producer.start()
     try:
         async with producer.transaction():
-            return await _send_all(producer, topic, partitions, records)
+            return await _send_all(producer, topic, partitions, records=records)
     finally:
         await producer.stop()
 
 
-async def _send_all(producer: AIOKafkaProducer, topic: str, partitions: int, records: Iterable[Pair]) -> int:
+async def _send_all(producer: AIOKafkaProducer, topic: str, partitions: int, *, records: Iterable[Pair]) -> int:
     waiting: dict[int, list[Pair]] = {p: [] for p in range(partitions)}
     count, acks = 0, []
     for record in records:
@@ -81,14 +81,14 @@ async def _send_all(producer: AIOKafkaProducer, topic: str, partitions: int, rec
         waiting[partition].append(record)
         count += 1
         if len(waiting[partition]) == PRODUCE_BATCH:
-            acks.append(await send(producer, topic, partition, waiting[partition]))
+            acks.append(await send(producer, topic, partition, records=waiting[partition]))
             waiting[partition] = []
-    acks += [await send(producer, topic, p, rest) for p, rest in waiting.items() if rest]
+    acks += [await send(producer, topic, p, records=rest) for p, rest in waiting.items() if rest]
     await asyncio.gather(*acks)
     return count
 
 
-async def send(producer: AIOKafkaProducer, topic: str, partition: int, records: Iterable[Pair]) -> "asyncio.Future[object]":
+async def send(producer: AIOKafkaProducer, topic: str, partition: int, *, records: Iterable[Pair]) -> "asyncio.Future[object]":
     """Hand one batch to the producer; the future is its ack."""
     batch = producer.create_batch()
     for key, value in records:
@@ -137,7 +137,7 @@ async def wait_for_records(look: Callable[[], Awaitable[dict[int, int]]], expect
         await asyncio.sleep(POLL_S)
 
 
-async def span_ms(through: Through, start: Mapping[int, int], marks: tuple[bytes, ...], expected: int) -> int:
+async def span_ms(through: Through, start: Mapping[int, int], marks: tuple[bytes, ...], *, expected: int) -> int:
     """
     Wait until `expected` records with all `marks` are behind `start`; milliseconds from first to last by the broker's clock.
 
@@ -201,7 +201,8 @@ class _Producing:
         while self._waiting:
             next_at = time.perf_counter() + LINGER_S
             waiting, self._waiting = self._waiting, defaultdict(list)
-            acks = [await send(self._producer, self._topic, p, some) for p, rest in waiting.items() for some in _cut(rest)]
+            cut = ((partition, some) for partition, rest in waiting.items() for some in _cut(rest))
+            acks = [await send(self._producer, self._topic, partition, records=some) for partition, some in cut]
             await asyncio.gather(*acks)
             await asyncio.sleep(max(0.0, next_at - time.perf_counter()))
 

@@ -204,7 +204,7 @@ class Book:
             is_on=any(not is_off(one.settings) for one in own),
             to_come=sum(one.effective_at > at_ms for one in own),
         )
-        return refusal_of(command, at_ms, self._others(command, at_ms), held)
+        return refusal_of(command, at_ms, others=self._others(command, at_ms), held=held)
 
     def _others(self, command: PutConfig, at_ms: int) -> list[Config]:
         """Configs of the same type that could meet the command's: those in force and those to come."""

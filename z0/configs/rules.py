@@ -55,7 +55,7 @@ class Held(NamedTuple):
 NOTHING_HELD: Final = Held(0, 0, is_on=False, to_come=0)
 
 
-def refusal_of(command: PutConfig, at_ms: int, others: Sequence[Config], held: Held) -> Refusal | None:
+def refusal_of(command: PutConfig, at_ms: int, *, others: Sequence[Config], held: Held) -> Refusal | None:
     """
     Why a config may not be written at a moment; None: it may.
 

@@ -136,7 +136,7 @@ def _judged_by_copy(command: Command, fact: StoredFact, case: Case) -> tuple[Ref
 
 
 def _judged_config(command: PutConfig, fact: StoredFact, case: Case) -> tuple[Refusal | None, tuple[str, ...]]:
-    alone = refusal_of(command, case.now_ms, [], NOTHING_HELD)
+    alone = refusal_of(command, case.now_ms, others=[], held=NOTHING_HELD)
     if alone is not None:
         return alone, ()
     if fact.outcome in (Outcome.BAD_CONFIG, Outcome.CONFIG_LOOSENS):

@@ -157,7 +157,7 @@ def _start(place: Layout, supervisor: Supervisor, some: Sequence[Program], repor
         if program not in quiet:
             report(program.name, "starting")
             supervisor.start(program.name)
-    waiting.for_ready(place, supervisor, some, report, quiet)
+    waiting.for_ready(place, supervisor, some, report=report, quiet=quiet)
 
 
 def _stop_all(supervisor: Supervisor, backwards: Iterable[Program], report: Report) -> None:

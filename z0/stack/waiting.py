@@ -22,7 +22,7 @@ LINES_SHOWN = 15
 
 
 def for_ready(
-    place: Layout, supervisor: Supervisor, programs: Sequence[Program], report: Report, quiet: Sequence[Program]
+    place: Layout, supervisor: Supervisor, programs: Sequence[Program], *, report: Report, quiet: Sequence[Program]
 ) -> None:
     """
     Wait for all of them together; those in `quiet` are not reported.

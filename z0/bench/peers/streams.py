@@ -112,9 +112,9 @@ def _run(
     through = Through(config.kafka_servers, COMMANDS, FACTS, config.partitions, "id", {"isolation_level": "read_committed"})
     start = uvloop.run(ends(through))
     records = ((account, value) for account, _, value in islice(commands, size.catch_up))
-    uvloop.run(preload(config.kafka_servers, COMMANDS, config.partitions, records))
+    uvloop.run(preload(config.kafka_servers, COMMANDS, config.partitions, records=records))
     with running(config, size, built, interval_ms):
-        span = uvloop.run(span_ms(through, start, (b'"outcome":"accepted"',), size.catch_up))
+        span = uvloop.run(span_ms(through, start, (b'"outcome":"accepted"',), expected=size.catch_up))
         schedule = partial(openloop.starting_now, size.topic_rate, size.seconds, size.warm_up_s)
         latency = uvloop.run(through_topics(through, commands, schedule))
     per_s = size.catch_up / span * 1000
