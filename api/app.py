@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from api import docs, problems
 from api.auth import Verifier
@@ -25,7 +26,8 @@ VERSION = "1"
 
 def create_app(*, config: Config, ledger: Ledger, reads: Reads, clock: Clock | None = None) -> FastAPI:
     """The application over a ledger and a query store; it starts and stops both."""
-    app = FastAPI(title="z0", version=VERSION, lifespan=_lifespan(ledger, reads))
+    # Redoc would fetch its maker's logo from a public host.
+    app = FastAPIOffline(title="z0", version=VERSION, lifespan=_lifespan(ledger, reads), redoc_url=None)
     gateway = Gateway(ledger, Closings(reads), config.command_timeout_ms)
     for router in (
         entities.routes(gateway, reads),

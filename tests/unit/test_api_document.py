@@ -1,5 +1,6 @@
 """The OpenAPI document, the map of statuses, and health."""
 
+import re
 from typing import Any
 
 import jsonschema
@@ -103,6 +104,18 @@ async def test_the_document_is_served_without_a_key() -> None:
     async with world() as api:
         assert (await api.http.get("/openapi.json")).json()["info"]["title"] == "z0"
         assert (await api.http.get("/docs")).status_code == 200
+
+
+async def test_the_page_of_the_document_needs_no_other_host() -> None:
+    """It was blank without internet; whoever reads it tells nobody."""
+    async with world() as api:
+        page = (await api.http.get("/docs")).text
+        places = re.findall(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)["']""", page)
+        assert [place.rpartition(".")[2] for place in places] == ["css", "png", "js", "json"]
+        assert [place for place in places if not place.startswith("/") or place.startswith("//")] == []
+        assert [(await api.http.get(place)).status_code for place in places] == [200] * 4
+        assert "://" not in page.replace("window.location.origin", "")
+        assert (await api.http.get("/redoc")).status_code == 404
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
