@@ -13,13 +13,13 @@ from typing import Any, Final, cast
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
-from faust.tables.manager import TableManager
 
 from streams.agents import commands
 from streams.door import DoorServer
 from streams.host import EngineHost
 from streams.lease import GroupLease
 from streams.reading import CommandReader
+from streams.recovery import PromptTableManager
 from streams.transport import BatchConsumer, BatchTransport
 from tables.access import access_table
 from tables.budgets import budgets_table
@@ -40,14 +40,6 @@ TICK_INTERVAL_S: Final = 0.5  # what is due although nobody asks is due at most 
 ANNOUNCE_INTERVAL_S: Final = 60.0
 COMMIT_INTERVAL_S: Final = 1.0  # only where to start reading; exactness comes from the applied offset
 COMMIT_TIMEOUT_S: Final = 2.0  # a worker that ends waits no longer: it only says where to start reading
-
-
-class PromptTableManager(TableManager):
-    """Faust's waits a second for tables that modules may still declare; ours are all there when the app is made."""
-
-    async def on_start(self) -> None:
-        await self._update_channels()
-        await self.recovery.start()
 
 
 class LedgerApp(faust.App):

@@ -9,6 +9,7 @@ a task and a timer for each, which took most of two minutes for a million entiti
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import TopicPartition
@@ -62,9 +63,23 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_partitions_assigned(assigned, generation_id)
 
     def still_reads(self) -> None:
-        """Tell aiokafka, which leaves the group when nobody asks its consumer for records; commands are read elsewhere."""
-        with self._ensure_consumer()._subscription.fetch_context():
-            pass
+        """
+        Tell aiokafka, which leaves the group when nobody asks its consumer for records, and then does not join before somebody
+        does; commands are read elsewhere.
+        """
+        if self._consumer is not None:
+            self._consumer._subscription._last_fetch_ended = monotonic()
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """The group's offsets of commands, in one request. aiokafka asks for one after the other, of the changelogs too."""
+        offsets: Mapping[TP, int] = await self.call_thread(self._committed)
+        return offsets
+
+    async def _committed(self) -> Mapping[TP, int]:
+        consumer = self._ensure_consumer()
+        mine = [TopicPartition(*tp) for tp in self.assignment() if tp.topic == COMMANDS]
+        found = await consumer._coordinator.fetch_committed_offsets(mine)
+        return {TP(*tp): known.offset for tp, known in found.items()}
 
     async def on_start(self) -> None:
         await super().on_start()
@@ -110,6 +125,7 @@ class BatchConsumer(driver.Consumer):
     async def read_commands(self) -> None:
         """Fetch and deliver while this runs. No gap bookkeeping as Faust's: it costs more than all the rest together."""
         while not self.should_stop:
+            self._thread.still_reads()  # here, since this goes on in a rebalance and without any partition
             wanted = [partition for partition in self._reader.partitions() if self.app.host.has_room(partition)]
             if not (wanted and self.flow_active):
                 await asyncio.sleep(LOOK_AGAIN_S)
@@ -141,9 +157,13 @@ class BatchConsumer(driver.Consumer):
                 if position is not None and position > done:
                     self._acked_to[TP(COMMANDS, partition)] = position
 
+    async def learn_committed(self) -> None:
+        """What the group knows: an engine asks for it (`committed`) as it begins."""
+        await super().perform_seek()
+
     async def perform_seek(self) -> None:
         """Read from the committed offsets; the next batch of each partition follows the record before it."""
-        await super().perform_seek()
+        await self.learn_committed()
         if not self.is_settled:
             return  # the next rebalance has begun; these offsets are of the last assignment
         mine = {tp.partition: self.committed(tp.partition) for tp in self.assignment() if tp.topic == COMMANDS}
@@ -168,7 +188,6 @@ class BatchConsumer(driver.Consumer):
         changelogs = {tp for tp in active_partitions or () if tp.topic != COMMANDS}
         if changelogs and self.app.in_recovery:
             return await super()._getmany(changelogs, timeout)
-        self._thread.still_reads()
         await self.sleep(LOOK_AGAIN_S)
         return {}
 
