@@ -157,7 +157,8 @@ class EngineHost:
         Say once more who answers here. A worker that slept may announce itself behind its successor, and compaction would
         keep its word alone: a client that starts then hears of the right owner at the next announcement.
         """
-        serving = [partition for partition, engine in self._engines.items() if engine.is_serving]
+        # An engine serves a moment before it announces itself: until then there is no epoch to say.
+        serving = [partition for partition, engine in self._engines.items() if engine.is_serving and partition in self._epochs]
         if self.lease.holds():
             said = [self._send_announcement(partition, self._epochs[partition]) for partition in serving]
             for error in await asyncio.gather(*said, return_exceptions=True):
