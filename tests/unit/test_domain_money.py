@@ -11,6 +11,7 @@ from z0.domain.money import (
     format_amount,
     parse_amount,
     price_times,
+    split_largest_remainder,
 )
 
 
@@ -90,6 +91,22 @@ def test_a_negative_count_is_shown_with_its_sign() -> None:
 def test_a_price_times_a_quantity_is_rounded_half_even_once(price: str, quantity: int, units: int) -> None:
     """Rounding each unit of the quantity would add up."""
     assert price_times(Decimal(price), quantity) == units
+
+
+@pytest.mark.parametrize(
+    ("units", "weights", "parts"),
+    [
+        (10, [1, 1, 1], [4, 3, 3]),
+        (100, [50, 30, 20], [50, 30, 20]),
+        (1, [1, 1], [1, 0]),
+        (7, [0, 1], [0, 7]),
+        (0, [3, 4], [0, 0]),
+        (5, [1, 2, 4], [1, 1, 3]),
+    ],
+)
+def test_a_split_sums_exactly_and_the_largest_remainder_gets_the_rest(units: int, weights: list[int], parts: list[int]) -> None:
+    """Nothing is made or lost by sharing; ties go to the first."""
+    assert split_largest_remainder(units, weights) == parts
 
 
 def test_currencies_are_codes_of_three_capitals_without_metals_and_tests() -> None:

@@ -60,6 +60,17 @@ def price_times(price: Decimal, quantity: int) -> int:
     return int(_WIDE.multiply(price, Decimal(quantity)).scaleb(DECIMALS, _WIDE).to_integral_value(ROUND_HALF_EVEN, _WIDE))
 
 
+def split_largest_remainder(units: int, weights: list[int]) -> list[int]:
+    """Parts of `units` in proportion to `weights` that sum to it exactly; what is left over goes to the largest remainders."""
+    total = sum(weights)
+    shares = [divmod(units * weight, total) for weight in weights]
+    parts = [whole for whole, _ in shares]
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-shares[i][1], i))
+    for i in by_remainder[: units - sum(parts)]:
+        parts[i] += 1
+    return parts
+
+
 # ISO 4217 active currency codes, without the codes for metals, funds and testing.
 CURRENCIES: Final = frozenset(
     (
