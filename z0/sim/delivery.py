@@ -77,6 +77,9 @@ class GroupThread:
     def assignment(self) -> set[TP]:
         return set(self._assignment)
 
+    def still_reads(self) -> None:
+        """The twin of the group waits for heartbeats alone."""
+
     async def seek_to_committed(self) -> dict[TP, int | None]:
         committed: dict[TP, int | None] = {}
         for tp in sorted(self._assignment):

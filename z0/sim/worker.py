@@ -203,10 +203,11 @@ class Worker:
         for table in self.host.twins.tables:
             await table.recover(partitions)
         await self._configs_read.wait()
-        await self.consumer.perform_seek()
-        self.consumer.resume_flow()
+        await self.consumer.learn_committed()  # as `streams.recovery`
         if self.consumer.is_settled:  # as `streams.app` does when Faust says that a rebalance is complete
             self.host.take(sorted(tp.partition for tp in self.consumer.assignment()))
+        await self.consumer.perform_seek()
+        self.consumer.resume_flow()
 
     # Kafka's commands ----------------------------------------------------------------------------
 
