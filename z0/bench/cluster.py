@@ -4,7 +4,6 @@ A Kafka, and a worker, for one measurement. Owns: their folder, their ports, the
 
 import asyncio
 import random
-import socket
 import subprocess
 import tempfile
 from collections import Counter
@@ -22,6 +21,7 @@ from z0.errors import Z0Error
 from z0.log.topics import migrate_topics
 from z0.stack import layout
 from z0.stack.kafka import jars
+from z0.stack.ports import is_free
 from z0.stack.programs import environment, worker_config
 
 READY_TIMEOUT_S = 60.0
@@ -37,18 +37,8 @@ def free_ports(count: int) -> list[int]:
     None of those that the system gives to connections: one would have it between this look and the server's start.
     """
     firsts = range(PORTS_FROM, PORTS_TO, PORTS_IN_A_ROW)
-    free = (first for first in random.sample(firsts, len(firsts)) if all(_is_free(first + n) for n in range(PORTS_IN_A_ROW)))
+    free = (first for first in random.sample(firsts, len(firsts)) if all(is_free(first + n) for n in range(PORTS_IN_A_ROW)))
     return list(islice(free, count))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: what ended a moment ago is no hindrance
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def own_kafka() -> AbstractContextManager[Config]:

@@ -30,7 +30,7 @@ def _problems(programs: Iterable[Program]) -> Iterator[str]:
                 yield f"{program.name} needs port {port}, which does not exist; set {variable} to a lower port"
             elif port in needed:
                 yield clash(port, variable, needed[port])
-            elif not _is_free(port):
+            elif not is_free(port):
                 yield clash(port, variable, _holder(port))
             needed[port] = f"{program.name}, a part of this stack"
 
@@ -63,7 +63,8 @@ def clash(port: int, variable: str, holder: str) -> str:
     return f"port {port} ({variable}) is taken by {holder}; set {variable} to another port"
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether a server of this machine's own can listen at a port now."""
     try:
         _bind(socket.AF_INET, ("127.0.0.1", port))
     except OSError:
